@@ -1,0 +1,62 @@
+package dev.sandkeeper.server.base;
+
+/**
+ * Why a call was refused or failed. The name is the contract: it is sent as the reason of
+ * google.rpc.ErrorInfo. Which canonical code each has is the api's affair.
+ */
+public enum ErrorReason {
+  /** A field of the request is wrong; the violations name each. */
+  INVALID_FIELD,
+  /** No credentials came, or none that are known, unexpired and unrevoked. */
+  INVALID_CREDENTIALS,
+  /** The key is good but lacks the scope. */
+  SCOPE_MISSING,
+  /** No such sandbox, or another tenant's, or another agent's. */
+  SANDBOX_NOT_FOUND,
+  /** No such execution, or not one the caller may see. */
+  EXECUTION_NOT_FOUND,
+  /** No template of that name. */
+  TEMPLATE_NOT_FOUND,
+  /** No such tenant. */
+  TENANT_NOT_FOUND,
+  /** No such limit. */
+  LIMIT_NOT_FOUND,
+  /** No such API key. */
+  API_KEY_NOT_FOUND,
+  /** No price is in force at the time asked for. */
+  PRICE_NOT_FOUND,
+  /** No such file or directory in the sandbox. */
+  FILE_NOT_FOUND,
+  /** The request id was used before for a request with other content. */
+  REQUEST_ID_REUSED,
+  /** What was to be created exists. */
+  ALREADY_EXISTS,
+  /** The sandbox has ended, is ending or has not started. */
+  SANDBOX_NOT_RUNNING,
+  /** No price is in force for the tier, so nothing may start. */
+  NO_PRICE_FOR_TIER,
+  /** A price would start before the longest lease already given could end, or overlap another. */
+  PRICE_START_REFUSED,
+  /** A file operation met something of another kind, a missing permission or the like. */
+  FILE_REFUSED,
+  /** A budget has not enough left. */
+  QUOTA_EXCEEDED,
+  /** More bytes than the operation allows, or the sandbox's disk is full. */
+  SIZE_LIMIT_EXCEEDED,
+  /** More at once than the server allows. */
+  TOO_MANY_REQUESTS,
+  /** The events asked for are no longer kept. */
+  SEQUENCE_NOT_KEPT,
+  /** Another call changed the same thing first. */
+  CONCURRENT_CHANGE,
+  /** The engine cannot be reached or cannot start sandboxes now. */
+  ENGINE_UNAVAILABLE,
+  /** The database cannot be reached. */
+  DATABASE_UNAVAILABLE,
+  /** The server is shutting down. */
+  SHUTTING_DOWN,
+  /** The call took longer than its deadline. */
+  DEADLINE_EXCEEDED,
+  /** A bug; the log of the server has the rest. */
+  INTERNAL
+}
