@@ -1,0 +1,39 @@
+package dev.sandkeeper.server.engine;
+
+/** An engine could not do what it was asked for. */
+public final class EngineException extends RuntimeException {
+
+  private static final long serialVersionUID = 1L;
+
+  private final Kind kind;
+
+  /**
+   * Creates an exception.
+   *
+   * @param kind whether asking again may help
+   * @param message one line, for operators: may name host paths and commands to run
+   */
+  public EngineException(Kind kind, String message) {
+    super(message);
+    this.kind = kind;
+  }
+
+  /** As {@link #EngineException(Kind, String)}, with what caused it. */
+  public EngineException(Kind kind, String message, Throwable cause) {
+    super(message, cause);
+    this.kind = kind;
+  }
+
+  /** Returns whether asking again may help. */
+  public Kind kind() {
+    return kind;
+  }
+
+  /** What kind of failure it is. */
+  public enum Kind {
+    /** The engine as a whole cannot work now: not set up, runtime missing, no room. */
+    UNAVAILABLE,
+    /** This sandbox or this call failed. */
+    FAILED
+  }
+}

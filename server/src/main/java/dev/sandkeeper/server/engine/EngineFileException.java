@@ -1,0 +1,50 @@
+package dev.sandkeeper.server.engine;
+
+/** Something is wrong with a path inside a sandbox. */
+public final class EngineFileException extends RuntimeException {
+
+  private static final long serialVersionUID = 1L;
+
+  private final Kind kind;
+  private final String path;
+
+  /**
+   * Creates an exception.
+   *
+   * @param kind what is wrong
+   * @param path the path as it was given
+   */
+  public EngineFileException(Kind kind, String path) {
+    super(kind + ": " + path);
+    this.kind = kind;
+    this.path = path;
+  }
+
+  /** Returns what is wrong. */
+  public Kind kind() {
+    return kind;
+  }
+
+  /** Returns the path as it was given. */
+  public String path() {
+    return path;
+  }
+
+  /** What is wrong with a path. */
+  public enum Kind {
+    NOT_FOUND,
+    NOT_A_DIRECTORY,
+    /** A folder where a file is needed. */
+    IS_A_DIRECTORY,
+    /** A folder that still holds something, without {@code recursive}. */
+    NOT_EMPTY,
+    PERMISSION,
+    NO_SPACE,
+    /** More bytes or entries than the call allows. */
+    TOO_LARGE,
+    /** Empty, too long, with NUL or a {@code ..} component. */
+    INVALID_PATH,
+    /** Any other refusal of the sandbox's file system, for example a pipe where a file is needed. */
+    OTHER
+  }
+}

@@ -1,0 +1,59 @@
+package dev.sandkeeper.server.engine;
+
+import dev.sandkeeper.server.base.SandboxId;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * Something that runs sandboxes. Sandboxes outlive the engine object: closing it, or losing the
+ * process it lives in, ends no sandbox; a later engine over the same place finds them again.
+ *
+ * <p>All methods block and may be called from any thread.
+ */
+public interface SandboxEngine extends AutoCloseable {
+
+  /** Returns the engine's name as templates and records know it, for example {@code local}. */
+  String name();
+
+  /**
+   * Starts a sandbox and waits until it can take work.
+   *
+   * @param spec what to start; its id must not run in this engine already
+   * @return the running sandbox
+   * @throws EngineException {@code UNAVAILABLE} when the engine cannot start anything now, {@code
+   *     FAILED} when this sandbox could not be started; nothing of it is left then
+   */
+  EngineSandbox create(SandboxSpec spec);
+
+  /**
+   * Takes up a sandbox that was started by an earlier engine object over the same place. Its
+   * in-flight executions are ended; files and interpreter contexts live on.
+   *
+   * @param id the sandbox
+   * @param generation the generation it was created with; another one is not adopted
+   * @return the sandbox, or empty when it does not run or does not answer in time
+   * @throws EngineException {@code UNAVAILABLE} when the engine cannot say what runs
+   */
+  Optional<EngineSandbox> adopt(SandboxId id, long generation);
+
+  /**
+   * Returns everything that really runs in this engine's place, also what nobody remembers, in no
+   * particular order.
+   *
+   * @throws EngineException {@code UNAVAILABLE} when the engine cannot say what runs
+   */
+  List<EngineInstance> list();
+
+  /**
+   * Ends a sandbox at once, by its id alone. Does nothing when it does not exist.
+   *
+   * @param id the sandbox
+   * @return its last usage when there was something to read
+   * @throws EngineException {@code FAILED} when it could not be ended; calling again is safe
+   */
+  Optional<UsageReading> destroy(SandboxId id);
+
+  /** Lets go of everything but the sandboxes, which run on. */
+  @Override
+  void close();
+}

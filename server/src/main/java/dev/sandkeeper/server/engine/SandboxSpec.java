@@ -1,0 +1,37 @@
+package dev.sandkeeper.server.engine;
+
+import dev.sandkeeper.server.base.SandboxId;
+import java.time.Duration;
+import java.util.Map;
+
+/**
+ * What an engine needs to start a sandbox.
+ *
+ * @param id the sandbox
+ * @param generation tells two lives of one id apart; given back by {@link SandboxEngine#list}
+ * @param cpuCores processor time per second, in cores, greater than zero
+ * @param memoryMib the most memory, in MiB, greater than zero
+ * @param diskMib the most bytes of files, in MiB, greater than zero
+ * @param maxProcesses the most processes and threads of user code at once, greater than zero
+ * @param environment variables of every execution; names are neither empty nor hold {@code =}
+ * @param paid the sandbox ends itself after this time unless renewed, greater than zero
+ */
+public record SandboxSpec(
+    SandboxId id,
+    long generation,
+    int cpuCores,
+    int memoryMib,
+    int diskMib,
+    int maxProcesses,
+    Map<String, String> environment,
+    Duration paid) {
+
+  public SandboxSpec {
+    Checks.positive("cpuCores", cpuCores);
+    Checks.positive("memoryMib", memoryMib);
+    Checks.positive("diskMib", diskMib);
+    Checks.positive("maxProcesses", maxProcesses);
+    environment = Checks.environment(environment);
+    Checks.positive("paid", paid);
+  }
+}
