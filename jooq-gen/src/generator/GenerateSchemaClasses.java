@@ -82,7 +82,8 @@ void generate(String url, Path output) throws Exception {
                               List.of(
                                   new ForcedType()
                                       .withName("INSTANT")
-                                      .withIncludeTypes("(?i:timestamp(\\(\\d\\))? with time zone|timestamptz)"))))
+                                      .withIncludeTypes(
+                                          "(?i:timestamp(\\(\\d\\))? with time zone|timestamptz)"))))
                   .withGenerate(
                       new Generate()
                           .withGlobalObjectReferences(true)
@@ -127,13 +128,12 @@ void deleteTree(Path folder) throws IOException {
   try (Stream<Path> files = Files.walk(folder)) {
     files
         .sorted(Comparator.reverseOrder())
-        .forEach(
-            path -> {
-              try {
-                Files.delete(path);
-              } catch (IOException e) {
-                throw new UncheckedIOException(e);
-              }
-            });
+        .forEach(path -> {
+          try {
+            Files.delete(path);
+          } catch (IOException e) {
+            throw new UncheckedIOException(e);
+          }
+        });
   }
 }
