@@ -58,7 +58,7 @@ public final class JournalReader implements AutoCloseable {
         ended = true;
         yield Optional.empty();
       }
-      case Journal.Position.Gone gone -> throw notKept(gone.firstKept());
+      case Journal.Position.Gone gone -> throw notKept(nextSequence - 1, gone.firstKept());
       case Journal.Position.InFile position -> {
         knownLast = position.lastSequence();
         yield Optional.of(readIn(position));
@@ -89,7 +89,7 @@ public final class JournalReader implements AutoCloseable {
       try {
         channel = FileChannel.open(position.file(), StandardOpenOption.READ);
       } catch (NoSuchFileException e) {
-        throw notKept(journal.firstKept()).causedBy(e);
+        throw notKept(nextSequence - 1, journal.firstKept()).causedBy(e);
       } catch (IOException e) {
         throw new UncheckedIOException(e);
       }
@@ -150,11 +150,12 @@ public final class JournalReader implements AutoCloseable {
     return true;
   }
 
-  private SandkeeperException notKept(long firstKept) {
+  /** Makes the refusal to go on behind an event whose successor is gone. */
+  static SandkeeperException notKept(long afterSequence, long firstKept) {
     return SandkeeperException.of(
             ErrorReason.SEQUENCE_NOT_KEPT,
             "The events asked for are no longer kept; attach from the first one kept.")
-        .with("afterSequence", nextSequence - 1)
+        .with("afterSequence", afterSequence)
         .with("firstKeptSequence", firstKept);
   }
 
