@@ -57,7 +57,7 @@ CREATE TABLE sandbox (
   CONSTRAINT sandbox_timeout_ms_check CHECK (timeout_ms >= 1),
   CONSTRAINT sandbox_metadata_check CHECK (jsonb_typeof(metadata) = 'object'),
   CONSTRAINT sandbox_start_time_check CHECK (start_time >= create_time),
-  CONSTRAINT sandbox_expire_time_check CHECK (expire_time > start_time),
+  CONSTRAINT sandbox_expire_time_check CHECK (expire_time > create_time),
   CONSTRAINT sandbox_end_time_check CHECK (end_time >= coalesce(start_time, create_time)),
   CONSTRAINT sandbox_end_reason_check CHECK (
     end_reason IN ('TERMINATED', 'TIMEOUT', 'BUDGET_EXHAUSTED', 'OUT_OF_MEMORY', 'ENGINE_FAILED', 'ORPHANED')),
@@ -97,7 +97,7 @@ COMMENT ON COLUMN sandbox.workflow_id IS 'The workflow.';
 COMMENT ON COLUMN sandbox.key_id IS 'The key it was created with.';
 COMMENT ON COLUMN sandbox.create_time IS 'When it was admitted; billing clock.';
 COMMENT ON COLUMN sandbox.start_time IS 'When it became RUNNING and its bill began; billing clock; null before.';
-COMMENT ON COLUMN sandbox.expire_time IS 'When its timeout ends it; billing clock; null before it started.';
+COMMENT ON COLUMN sandbox.expire_time IS 'When its timeout ends it; billing clock; null while that is not known.';
 COMMENT ON COLUMN sandbox.end_time IS 'When it was gone; billing clock; null before.';
 COMMENT ON COLUMN sandbox.end_reason IS 'Why it ended; null while it lives.';
 COMMENT ON COLUMN sandbox.failure_message IS 'What went wrong, for people; null when nothing did.';

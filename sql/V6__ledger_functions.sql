@@ -636,9 +636,11 @@ BEGIN
     FROM ledger_book(v_sandbox, v_end, p_cpu_micros, p_memory_mib_millis, CASE WHEN p_estimated THEN 'ESTIMATED' ELSE 'MEASURED' END);
     PERFORM FROM ledger_charge(v_tenant, p_sandbox_id, v_hold.hold_id, v_book.booked_at, v_book.booked, '{}', '{}', true, v_end);
     outcome := CASE WHEN v_sandbox.start_time IS NULL THEN 'RELEASED' ELSE 'SETTLED' END;
-    UPDATE hold h SET state = outcome, end_time = p_end_time, end_reason = p_reason WHERE h.hold_id = v_hold.hold_id AND h.state = 'OPEN';
+    v_end := greatest(v_end, v_sandbox.create_time, v_sandbox.start_time, v_book.metered_until);
+    UPDATE hold h SET state = outcome, end_time = v_end, end_reason = p_reason WHERE h.hold_id = v_hold.hold_id AND h.state = 'OPEN';
     UPDATE sandbox s
-    SET metered_until = v_book.metered_until,
+    SET state = CASE WHEN v_sandbox.start_time IS NULL OR p_reason = 'ENGINE_FAILED' THEN 'FAILED' ELSE 'TERMINATED' END,
+        end_time = v_end, end_reason = p_reason, metered_until = v_book.metered_until,
         cpu_micros = greatest(s.cpu_micros, p_cpu_micros), memory_mib_millis = greatest(s.memory_mib_millis, p_memory_mib_millis),
         peak_memory_bytes = greatest(s.peak_memory_bytes, p_peak_memory_bytes),
         accounted_cpu_micros = v_book.accounted_cpu_micros, accounted_memory_mib_millis = v_book.accounted_memory_mib_millis,
@@ -655,7 +657,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ledger_settle IS
-  'Ends the hold of a sandbox, once, for every way of ending: meters up to the end and books it, past a limit if need be (recorded). outcome: SETTLED; RELEASED (it never started, nothing to book); ALREADY_ENDED (with the figures as booked); FENCED (another generation; nothing changed).';
+  'Ends a sandbox and its hold, once, for every way of ending: meters up to the end, books it, past a limit if need be (recorded), and makes it TERMINATED, or FAILED where the engine failed. outcome: SETTLED; RELEASED (it never started, nothing to book); ALREADY_ENDED (with the figures as booked); FENCED (another generation; nothing changed).';
 
 CREATE FUNCTION ledger_release(p_sandbox_id text, p_now timestamptz) RETURNS text LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -681,7 +683,7 @@ $$;
 COMMENT ON FUNCTION ledger_release IS
   'Gives back the hold of a sandbox that never started: RELEASED; ALREADY_ENDED; STARTED (what ran is settled, never released; nothing changed).';
 
-CREATE FUNCTION ledger_execution_cost(p_execution_id text, p_cpu_micros bigint, p_memory_mib_millis bigint, p_now timestamptz)
+CREATE FUNCTION ledger_execution_cost(p_execution_id text, p_now timestamptz)
 RETURNS bigint LANGUAGE plpgsql STABLE AS $$
 DECLARE
   v_sandbox sandbox;
@@ -694,7 +696,7 @@ BEGIN
   SELECT sum(c.amount_nano_usd) INTO v_booked FROM cost_record c WHERE c.execution_id = p_execution_id;
   IF EXISTS (SELECT FROM hold h WHERE h.sandbox_id = v_sandbox.sandbox_id AND h.state = 'OPEN') THEN
     SELECT sum(s.amount_nano_usd) INTO v_open
-    FROM ledger_segments(v_sandbox, v_now, p_cpu_micros, p_memory_mib_millis) AS g
+    FROM ledger_segments(v_sandbox, v_now, v_sandbox.cpu_micros, v_sandbox.memory_mib_millis) AS g
     CROSS JOIN LATERAL ledger_shares(v_sandbox.sandbox_id, g.from_time, g.to_time, g.amount_nano_usd) AS s
     WHERE s.execution_id = p_execution_id;
   END IF;
@@ -702,7 +704,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ledger_execution_cost IS
-  'Nano-USD of an execution so far: what is booked and its share of what would be booked if its sandbox were metered now.';
+  'Nano-USD of an execution so far: what is booked and its share of what would be booked if its sandbox were metered now with its last reading.';
 
 -- Limits and prices ------------------------------------------------------------------------------------------------------
 
