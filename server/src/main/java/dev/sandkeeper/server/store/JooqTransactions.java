@@ -1,0 +1,57 @@
+package dev.sandkeeper.server.store;
+
+import dev.sandkeeper.server.base.Transaction;
+import dev.sandkeeper.server.base.Transactions;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.Function;
+import java.util.random.RandomGenerator;
+import javax.sql.DataSource;
+import org.jooq.DSLContext;
+import org.jooq.SQLDialect;
+import org.jooq.exception.DataAccessException;
+import org.jooq.impl.DSL;
+
+/** Transactions of a PostgreSQL by jOOQ, at the database's default isolation. */
+public final class JooqTransactions implements Transactions {
+  private static final int MAX_ATTEMPTS = 5;
+  private static final long LONGEST_FIRST_PAUSE_NANOS = TimeUnit.MILLISECONDS.toNanos(5);
+
+  private final DSLContext context;
+  private final RandomGenerator random;
+
+  /**
+   * Makes transactions on the given connections.
+   *
+   * @param dataSource the pool
+   * @param random spreads the retries of callers that met each other; thread-safe
+   */
+  public JooqTransactions(DataSource dataSource, RandomGenerator random) {
+    this.context = DSL.using(dataSource, SQLDialect.POSTGRES);
+    this.random = random;
+  }
+
+  /** Returns what runs single statements outside a transaction, each committed by itself. */
+  public DSLContext context() {
+    return context;
+  }
+
+  @Override
+  public <T> T call(Function<Transaction, T> work) {
+    for (int attempt = 1; ; attempt++) {
+      try {
+        return context.transactionResult(
+            configuration -> work.apply(new JooqTransaction(DSL.using(configuration))));
+      } catch (DataAccessException e) {
+        if (!StoreErrors.isWorthRetrying(e) || attempt == MAX_ATTEMPTS) {
+          throw StoreErrors.translate(e);
+        }
+        pause(attempt);
+      }
+    }
+  }
+
+  private void pause(int attempt) {
+    LockSupport.parkNanos(random.nextLong(LONGEST_FIRST_PAUSE_NANOS << (attempt - 1)) + 1);
+  }
+}

@@ -1,0 +1,96 @@
+package dev.sandkeeper.server.store.database;
+
+import com.zaxxer.hikari.HikariConfig;
+import com.zaxxer.hikari.HikariDataSource;
+import dev.sandkeeper.server.store.JooqTransactions;
+import java.util.Objects;
+import java.util.Random;
+import javax.sql.DataSource;
+import org.jooq.DSLContext;
+import org.jooq.SQLDialect;
+import org.jooq.impl.DSL;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.extension.AfterAllCallback;
+import org.junit.jupiter.api.extension.BeforeAllCallback;
+import org.junit.jupiter.api.extension.ExtensionContext;
+import org.postgresql.ds.PGSimpleDataSource;
+
+/**
+ * Gives a test class a fresh database, migrated by the shipped SQL:
+ *
+ * <pre>{@code
+ * @RegisterExtension static final DatabaseExtension database = new DatabaseExtension();
+ * }</pre>
+ *
+ * One PostgreSQL serves the whole run; the database is a copy of a template and is dropped after
+ * the class.
+ */
+public final class DatabaseExtension implements BeforeAllCallback, AfterAllCallback {
+  private static final int POOL_SIZE = 10;
+
+  private @Nullable SharedPostgres postgres;
+  private @Nullable String url;
+  private @Nullable PGSimpleDataSource owner;
+  private @Nullable HikariDataSource pool;
+
+  @Override
+  public void beforeAll(ExtensionContext context) throws Exception {
+    SharedPostgres shared =
+        context
+            .getRoot()
+            .getStore(ExtensionContext.Namespace.GLOBAL)
+            .computeIfAbsent(SharedPostgres.class, _ -> newSharedPostgres(), SharedPostgres.class);
+    String database = shared.create();
+    HikariConfig config = new HikariConfig();
+    config.setDataSource(shared.server(database));
+    config.setMaximumPoolSize(POOL_SIZE);
+    config.setMinimumIdle(0);
+    postgres = shared;
+    url = database;
+    owner = shared.owner(database);
+    pool = new HikariDataSource(config);
+  }
+
+  @Override
+  public void afterAll(ExtensionContext context) throws Exception {
+    if (pool != null) {
+      pool.close();
+    }
+    if (postgres != null && url != null) {
+      postgres.drop(url);
+    }
+  }
+
+  /** Returns a pool of connections of the serving role. */
+  public DataSource dataSource() {
+    return Objects.requireNonNull(pool);
+  }
+
+  /** Returns connections of the role that owns the schema, not pooled. */
+  public DataSource ownerDataSource() {
+    return Objects.requireNonNull(owner);
+  }
+
+  /** Returns what runs single statements as the serving role. */
+  public DSLContext context() {
+    return transactions().context();
+  }
+
+  /** Returns what runs single statements as the owner of the schema. */
+  public DSLContext ownerContext() {
+    return DSL.using(ownerDataSource(), SQLDialect.POSTGRES);
+  }
+
+  /** Returns transactions of the serving role. */
+  public JooqTransactions transactions() {
+    return new JooqTransactions(dataSource(), new Random());
+  }
+
+  private static SharedPostgres newSharedPostgres() {
+    try {
+      return new SharedPostgres();
+    } catch (Exception e) {
+      throw new IllegalStateException("The PostgreSQL of the tests does not start.", e);
+    }
+  }
+}
