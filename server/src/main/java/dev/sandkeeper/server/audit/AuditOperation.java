@@ -1,0 +1,50 @@
+package dev.sandkeeper.server.audit;
+
+/** What was done. */
+public enum AuditOperation {
+  /** A sandbox was created, or refused. */
+  CREATE("create"),
+  /** Code was run. */
+  RUN_CODE("run_code"),
+  /** A command was run. */
+  RUN_COMMAND("run_command"),
+  /** A file or folder was read, listed or looked up. */
+  FILE_READ("file_read"),
+  /** A file was written, or a file or folder removed. */
+  FILE_WRITE("file_write"),
+  /** A sandbox was ended. */
+  TERMINATE("terminate"),
+  /** A limit was set or deleted. */
+  QUOTA_CHANGE("quota_change"),
+  /** A price was set. */
+  PRICE_CHANGE("price_change"),
+  /** An API key was made or revoked. */
+  KEY_CHANGE("key_change"),
+  /** A tenant was added. */
+  TENANT_CHANGE("tenant_change");
+
+  private final String id;
+
+  AuditOperation(String id) {
+    this.id = id;
+  }
+
+  /**
+   * Returns the operation of that name in the record.
+   *
+   * @throws IllegalArgumentException when there is none
+   */
+  public static AuditOperation of(String id) {
+    for (AuditOperation operation : values()) {
+      if (operation.id.equals(id)) {
+        return operation;
+      }
+    }
+    throw new IllegalArgumentException("operation: " + id + " (expected: one of the record's)");
+  }
+
+  /** Returns its name in the record. */
+  public String id() {
+    return id;
+  }
+}

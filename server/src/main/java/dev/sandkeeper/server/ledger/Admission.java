@@ -1,0 +1,74 @@
+package dev.sandkeeper.server.ledger;
+
+import dev.sandkeeper.server.base.ErrorReason;
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.base.SandkeeperException;
+import java.time.Instant;
+import java.util.Optional;
+
+/** The ledger's answer to whether something may start. */
+public sealed interface Admission {
+
+  /**
+   * It may: the money is set aside.
+   *
+   * @param holdId the hold
+   * @param paidUntil the end of the lease; the time to stop is held on top of it
+   * @param amount what is held, nano-USD
+   */
+  record Granted(long holdId, Instant paidUntil, NanoUsd amount) implements Admission {}
+
+  /**
+   * It may not, and nothing has changed.
+   *
+   * @param limitId the limit that refused; of several, the one that resets last
+   * @param period its period
+   * @param remaining what is left of it
+   * @param needed what would have been held
+   * @param resetTime when its next period begins; empty for a limit that never resets
+   */
+  record Denied(
+      String limitId,
+      LimitPeriod period,
+      NanoUsd remaining,
+      NanoUsd needed,
+      Optional<Instant> resetTime)
+      implements Admission {
+
+    /** Returns what the caller is told. */
+    public SandkeeperException asException() {
+      SandkeeperException exception =
+          SandkeeperException.of(
+                  ErrorReason.QUOTA_EXCEEDED,
+                  "A limit has not enough left for the first lease; raise it or wait for its reset.")
+              .with("limitId", limitId)
+              .with("period", period)
+              .with("remainingNanoUsd", remaining.value())
+              .with("neededNanoUsd", needed.value());
+      return resetTime.map(time -> exception.with("resetTime", time)).orElse(exception);
+    }
+  }
+
+  /**
+   * It may not, as its tier has no price for all of the lease; nothing has changed.
+   *
+   * @param tier the tier
+   */
+  record NoPrice(String tier) implements Admission {
+
+    /** Returns what the caller is told. */
+    public SandkeeperException asException() {
+      return SandkeeperException.of(
+              ErrorReason.NO_PRICE_FOR_TIER,
+              "The tier has no price now, so nothing of it starts; set one.")
+          .with("tier", tier);
+    }
+  }
+
+  /**
+   * The request was admitted before; nothing has changed.
+   *
+   * @param sandboxId the sandbox it was admitted for
+   */
+  record Replayed(SandboxId sandboxId) implements Admission {}
+}

@@ -1,0 +1,128 @@
+package dev.sandkeeper.server.ledger;
+
+import dev.sandkeeper.server.base.ErrorReason;
+import dev.sandkeeper.server.base.ExecutionId;
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.base.SandkeeperException;
+import dev.sandkeeper.server.base.Transaction;
+import dev.sandkeeper.server.engine.UsageReading;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * The one place where money is decided: sandboxes are admitted, kept paid and settled here.
+ *
+ * <p>All times are the billing clock's; billing is in whole milliseconds. A transaction that also
+ * appends to the audit does that last, as everything that is recorded for a tenant waits for it.
+ */
+public final class Ledger {
+  private final LedgerRepository repository;
+  private final LedgerSettings settings;
+
+  /** Makes the ledger. */
+  public Ledger(LedgerRepository repository, LedgerSettings settings) {
+    this.repository = repository;
+    this.settings = settings;
+  }
+
+  /**
+   * Sets money aside for a sandbox's first lease, which is no longer than its timeout, and for the
+   * time to stop it. When granted, the caller adds the sandbox's row in the same transaction; any
+   * other answer has changed nothing, and the transaction may commit what records it.
+   *
+   * <p>Of two equal request ids at the same moment the second waits for the first and is answered
+   * {@link Admission.Replayed}, or, if that was not granted, decided anew.
+   */
+  public Admission admit(Transaction transaction, AdmissionRequest request, Instant now) {
+    return repository.admit(
+        transaction,
+        request,
+        shorter(settings.lease(), request.timeout()),
+        settings.stopTime(),
+        now);
+  }
+
+  /**
+   * Gives back the hold of a sandbox that never became RUNNING; without effect when that has
+   * happened before.
+   *
+   * @throws IllegalStateException when the sandbox started: what ran is settled, never released
+   */
+  public void release(Transaction transaction, SandboxId sandboxId, Instant now) {
+    if (!repository.release(transaction, sandboxId, now)) {
+      throw new IllegalStateException("sandbox " + sandboxId + " started (expected: never started)");
+    }
+  }
+
+  /**
+   * Books what a running sandbox used up to now and pays for another lease, which never reaches
+   * past its expiry. When a limit has not enough left, what is left is taken as a shorter lease;
+   * what was paid before stays paid in any case.
+   *
+   * @param generation the owner's; another one's books are not touched
+   * @param usage cumulative since the sandbox was created
+   */
+  public Extension extend(
+      Transaction transaction,
+      SandboxId sandboxId,
+      long generation,
+      UsageReading usage,
+      Instant now) {
+    return repository.extend(transaction, sandboxId, generation, usage, settings.lease(), now);
+  }
+
+  /**
+   * Ends a sandbox and closes its books, for every way of ending: books the rest of its running
+   * life, gives back what was held and not used, and makes its row TERMINATED, or FAILED where it
+   * never started or the engine failed. Done once; repeated, it answers with the figures as booked.
+   *
+   * <p>What ran past its paid time is booked all the same, past a limit if need be, and recorded as
+   * an overrun.
+   *
+   * @param generation the owner's
+   * @param usage the final usage; empty when nobody saw the end, which is then taken to be no later
+   *     than the paid time and recorded as estimated
+   * @param endTime when it ended
+   * @throws SandkeeperException with {@link ErrorReason#CONCURRENT_CHANGE} when another owner has
+   *     claimed the sandbox
+   */
+  public Settlement settle(
+      Transaction transaction,
+      SandboxId sandboxId,
+      long generation,
+      Optional<UsageReading> usage,
+      Instant endTime,
+      EndReason reason) {
+    return repository
+        .settle(transaction, sandboxId, generation, usage, endTime, reason)
+        .orElseThrow(
+            () ->
+                SandkeeperException.of(
+                        ErrorReason.CONCURRENT_CHANGE, "Another server has taken over the sandbox.")
+                    .with("sandboxId", sandboxId)
+                    .with("generation", generation));
+  }
+
+  /**
+   * Returns what an execution has cost so far: its booked shares and its share of the time that is
+   * not booked yet, at the last reading of usage.
+   */
+  public NanoUsd executionCost(Transaction transaction, ExecutionId executionId, Instant now) {
+    return repository.executionCost(transaction, executionId, now);
+  }
+
+  /**
+   * Checks the ledger's invariants 1 to 5 and 9 by recomputing them from all rows.
+   *
+   * @return what breaks them; empty when all is sound
+   */
+  public List<Violation> checkInvariants() {
+    return repository.violations();
+  }
+
+  private static Duration shorter(Duration one, Duration other) {
+    return one.compareTo(other) <= 0 ? one : other;
+  }
+}

@@ -1,0 +1,52 @@
+package dev.sandkeeper.server.ledger;
+
+import dev.sandkeeper.server.base.ExecutionId;
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.base.Transaction;
+import dev.sandkeeper.server.engine.UsageReading;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+import java.util.Optional;
+
+/** Keeps holds, segments and cost records. Each method is one round trip and all or nothing. */
+public interface LedgerRepository {
+  /** Sets the money of the first lease and the time to stop aside, or says why not. */
+  Admission admit(
+      Transaction transaction,
+      AdmissionRequest request,
+      Duration lease,
+      Duration stopTime,
+      Instant now);
+
+  /** Gives back the hold of a sandbox that never started; says whether it had not started. */
+  boolean release(Transaction transaction, SandboxId sandboxId, Instant now);
+
+  /** Meters a running sandbox up to now and renews its lease. */
+  Extension extend(
+      Transaction transaction,
+      SandboxId sandboxId,
+      long generation,
+      UsageReading usage,
+      Duration lease,
+      Instant now);
+
+  /**
+   * Closes the books of a sandbox and ends it.
+   *
+   * @return the closed books; empty when the generation is another
+   */
+  Optional<Settlement> settle(
+      Transaction transaction,
+      SandboxId sandboxId,
+      long generation,
+      Optional<UsageReading> usage,
+      Instant endTime,
+      EndReason reason);
+
+  /** Returns what an execution has cost so far. */
+  NanoUsd executionCost(Transaction transaction, ExecutionId executionId, Instant now);
+
+  /** Returns what breaks an invariant; reads everything. */
+  List<Violation> violations();
+}

@@ -1,0 +1,27 @@
+package dev.sandkeeper.server.ledger;
+
+import java.time.Instant;
+import java.util.Optional;
+
+/**
+ * What is left of a limit in its present period.
+ *
+ * @param limit the limit
+ * @param spent booked in the period
+ * @param reserved held for what runs
+ * @param periodStart when the period began; empty for LIFETIME
+ * @param resetTime when the next one begins; empty for LIFETIME
+ */
+public record QuotaStatus(
+    Limit limit,
+    NanoUsd spent,
+    NanoUsd reserved,
+    Optional<Instant> periodStart,
+    Optional<Instant> resetTime) {
+
+  /** Returns what is left: never negative, zero where the limit is used up or was lowered. */
+  public NanoUsd remaining() {
+    long left = limit.amount().minus(spent).minus(reserved).value();
+    return new NanoUsd(Math.max(0, left));
+  }
+}
