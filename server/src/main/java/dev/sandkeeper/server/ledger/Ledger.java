@@ -52,7 +52,8 @@ public final class Ledger {
    */
   public void release(Transaction transaction, SandboxId sandboxId, Instant now) {
     if (!repository.release(transaction, sandboxId, now)) {
-      throw new IllegalStateException("sandbox " + sandboxId + " started (expected: never started)");
+      throw new IllegalStateException(
+          "sandbox " + sandboxId + " started (expected: never started)");
     }
   }
 
@@ -97,12 +98,11 @@ public final class Ledger {
       EndReason reason) {
     return repository
         .settle(transaction, sandboxId, generation, usage, endTime, reason)
-        .orElseThrow(
-            () ->
-                SandkeeperException.of(
-                        ErrorReason.CONCURRENT_CHANGE, "Another server has taken over the sandbox.")
-                    .with("sandboxId", sandboxId)
-                    .with("generation", generation));
+        .orElseThrow(() ->
+            SandkeeperException.of(
+                    ErrorReason.CONCURRENT_CHANGE, "Another server has taken over the sandbox.")
+                .with("sandboxId", sandboxId)
+                .with("generation", generation));
   }
 
   /**

@@ -36,10 +36,9 @@ public final class Limits {
     }
     return repository
         .set(transaction, tenantId, period, amount, now)
-        .orElseThrow(
-            () ->
-                SandkeeperException.of(ErrorReason.TENANT_NOT_FOUND, "There is no such tenant.")
-                    .with("tenantId", tenantId));
+        .orElseThrow(() ->
+            SandkeeperException.of(ErrorReason.TENANT_NOT_FOUND, "There is no such tenant.")
+                .with("tenantId", tenantId));
   }
 
   /**

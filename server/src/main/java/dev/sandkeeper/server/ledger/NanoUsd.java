@@ -20,7 +20,8 @@ public record NanoUsd(long value) implements Comparable<NanoUsd> {
    * @throws ArithmeticException when it is no whole number of nano-USD or out of range
    */
   public static NanoUsd ofUsd(BigDecimal usd) {
-    return new NanoUsd(usd.setScale(SCALE, RoundingMode.UNNECESSARY).unscaledValue().longValueExact());
+    return new NanoUsd(
+        usd.setScale(SCALE, RoundingMode.UNNECESSARY).unscaledValue().longValueExact());
   }
 
   /**

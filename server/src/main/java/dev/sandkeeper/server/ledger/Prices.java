@@ -47,13 +47,7 @@ public final class Prices {
     check(tier, rates);
     PriceRepository.Creation creation =
         repository.create(
-            transaction,
-            tier,
-            basis,
-            rates,
-            startTime.orElse(now),
-            settings.priceLead(),
-            now);
+            transaction, tier, basis, rates, startTime.orElse(now), settings.priceLead(), now);
     return switch (creation) {
       case PriceRepository.Creation.Created created -> created.price();
       case PriceRepository.Creation.TooEarly tooEarly ->
@@ -83,12 +77,11 @@ public final class Prices {
   public Price get(String tier, Instant time) {
     return repository
         .find(tier, time)
-        .orElseThrow(
-            () ->
-                SandkeeperException.of(
-                        ErrorReason.PRICE_NOT_FOUND, "The tier has no price at that time.")
-                    .with("tier", tier)
-                    .with("time", time));
+        .orElseThrow(() ->
+            SandkeeperException.of(
+                    ErrorReason.PRICE_NOT_FOUND, "The tier has no price at that time.")
+                .with("tier", tier)
+                .with("time", time));
   }
 
   private static void check(String tier, Rates rates) {

@@ -1,0 +1,148 @@
+package dev.sandkeeper.server.store;
+
+import static dev.sandkeeper.jooq.Tables.COST_RECORD;
+import static dev.sandkeeper.jooq.Tables.SANDBOX;
+
+import dev.sandkeeper.server.base.Attribution;
+import dev.sandkeeper.server.base.ExecutionId;
+import dev.sandkeeper.server.base.Page;
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.base.TenantId;
+import dev.sandkeeper.server.ledger.CostQuery;
+import dev.sandkeeper.server.ledger.CostRecord;
+import dev.sandkeeper.server.ledger.CostRepository;
+import dev.sandkeeper.server.ledger.NanoUsd;
+import dev.sandkeeper.server.ledger.PriceBasis;
+import dev.sandkeeper.server.ledger.SandboxUsage;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import org.jooq.Condition;
+import org.jooq.DSLContext;
+import org.jooq.Record;
+import org.jooq.impl.DSL;
+
+/** What was billed, from {@code cost_record} and {@code sandbox}. */
+final class JooqCostRepository implements CostRepository {
+  private final DSLContext context;
+
+  JooqCostRepository(DSLContext context) {
+    this.context = context;
+  }
+
+  @Override
+  public Page<CostRecord> list(CostQuery query, Page.Request page) {
+    List<CostRecord> rows =
+        context
+            .select(
+                COST_RECORD.COST_RECORD_ID,
+                COST_RECORD.TENANT_ID,
+                COST_RECORD.ORGANISATION_ID,
+                COST_RECORD.USER_ID,
+                COST_RECORD.CONVERSATION_ID,
+                COST_RECORD.PATH,
+                COST_RECORD.AGENT_ID,
+                COST_RECORD.TASK_ID,
+                COST_RECORD.CORRELATION_ID,
+                COST_RECORD.WORKFLOW_ID,
+                COST_RECORD.SANDBOX_ID,
+                COST_RECORD.EXECUTION_ID,
+                COST_RECORD.FROM_TIME,
+                COST_RECORD.TO_TIME,
+                COST_RECORD.TIER,
+                COST_RECORD.BASIS,
+                COST_RECORD.PRICE_VERSION_ID,
+                COST_RECORD.QUALITY,
+                COST_RECORD.SHARE_MICROS,
+                COST_RECORD.AMOUNT_NANO_USD)
+            .from(COST_RECORD)
+            .where(conditions(query))
+            .and(
+                page.after()
+                    .<Condition>map(after ->
+                        DSL.row(COST_RECORD.FROM_TIME, COST_RECORD.COST_RECORD_ID)
+                            .lt(after.time(), Long.valueOf(after.id())))
+                    .orElse(DSL.noCondition()))
+            .orderBy(COST_RECORD.FROM_TIME.desc(), COST_RECORD.COST_RECORD_ID.desc())
+            .limit(page.size() + 1)
+            .fetch(JooqCostRepository::toCostRecord);
+    return Pages.of(
+        rows, page.size(), last -> new Page.Position(last.fromTime(), last.costRecordId()));
+  }
+
+  @Override
+  public Optional<SandboxUsage> usage(SandboxId sandboxId, Instant now) {
+    return context
+        .select(
+            SANDBOX.START_TIME,
+            SANDBOX.END_TIME,
+            SANDBOX.CPU_MICROS,
+            SANDBOX.MEMORY_MIB_MILLIS,
+            SANDBOX.PEAK_MEMORY_BYTES,
+            SANDBOX.COMMAND_COUNT,
+            SANDBOX.COST_NANO_USD,
+            SANDBOX.METERED_UNTIL)
+        .from(SANDBOX)
+        .where(SANDBOX.SANDBOX_ID.eq(sandboxId.value()))
+        .fetchOptional(row -> toUsage(row, now));
+  }
+
+  private static List<Condition> conditions(CostQuery query) {
+    List<Condition> conditions = new ArrayList<>();
+    conditions.add(COST_RECORD.TENANT_ID.eq(query.tenantId().value()));
+    query.agentId().map(COST_RECORD.AGENT_ID::eq).ifPresent(conditions::add);
+    query.sandboxId().map(id -> COST_RECORD.SANDBOX_ID.eq(id.value())).ifPresent(conditions::add);
+    query.conversationId().map(COST_RECORD.CONVERSATION_ID::eq).ifPresent(conditions::add);
+    query
+        .executionId()
+        .map(id -> COST_RECORD.EXECUTION_ID.eq(id.value()))
+        .ifPresent(conditions::add);
+    query.fromTime().map(COST_RECORD.FROM_TIME::ge).ifPresent(conditions::add);
+    query.toTime().map(COST_RECORD.FROM_TIME::lt).ifPresent(conditions::add);
+    return conditions;
+  }
+
+  private static CostRecord toCostRecord(Record row) {
+    return new CostRecord(
+        row.get(COST_RECORD.COST_RECORD_ID).toString(),
+        new TenantId(row.get(COST_RECORD.TENANT_ID)),
+        new SandboxId(row.get(COST_RECORD.SANDBOX_ID)),
+        Optional.ofNullable(row.get(COST_RECORD.EXECUTION_ID)).map(ExecutionId::new),
+        new Attribution(
+            Optional.ofNullable(row.get(COST_RECORD.ORGANISATION_ID)),
+            Optional.ofNullable(row.get(COST_RECORD.USER_ID)),
+            Optional.ofNullable(row.get(COST_RECORD.CONVERSATION_ID)),
+            Optional.ofNullable(row.get(COST_RECORD.PATH)),
+            Optional.ofNullable(row.get(COST_RECORD.AGENT_ID)),
+            Optional.ofNullable(row.get(COST_RECORD.TASK_ID)),
+            Optional.ofNullable(row.get(COST_RECORD.CORRELATION_ID)),
+            Optional.ofNullable(row.get(COST_RECORD.WORKFLOW_ID))),
+        row.get(COST_RECORD.FROM_TIME),
+        row.get(COST_RECORD.TO_TIME),
+        row.get(COST_RECORD.PRICE_VERSION_ID).toString(),
+        row.get(COST_RECORD.TIER),
+        PriceBasis.valueOf(row.get(COST_RECORD.BASIS)),
+        row.get(COST_RECORD.QUALITY).equals("ESTIMATED"),
+        Duration.of(row.get(COST_RECORD.SHARE_MICROS), ChronoUnit.MICROS),
+        new NanoUsd(row.get(COST_RECORD.AMOUNT_NANO_USD)));
+  }
+
+  private static SandboxUsage toUsage(Record row, Instant now) {
+    Optional<Instant> end = Optional.ofNullable(row.get(SANDBOX.END_TIME));
+    Duration lifetime =
+        Optional.ofNullable(row.get(SANDBOX.START_TIME))
+            .map(start -> Duration.between(start, end.orElse(now)))
+            .orElse(Duration.ZERO);
+    return new SandboxUsage(
+        lifetime,
+        Columns.optional(row.get(SANDBOX.CPU_MICROS)),
+        Columns.optional(row.get(SANDBOX.MEMORY_MIB_MILLIS)),
+        Columns.optional(row.get(SANDBOX.PEAK_MEMORY_BYTES)),
+        row.get(SANDBOX.COMMAND_COUNT),
+        new NanoUsd(row.get(SANDBOX.COST_NANO_USD)),
+        Optional.ofNullable(row.get(SANDBOX.METERED_UNTIL)));
+  }
+}

@@ -1,0 +1,182 @@
+package dev.sandkeeper.server.store;
+
+import static dev.sandkeeper.jooq.Tables.LEDGER_ADMIT;
+import static dev.sandkeeper.jooq.Tables.LEDGER_EXTEND;
+import static dev.sandkeeper.jooq.Tables.LEDGER_SETTLE;
+import static dev.sandkeeper.jooq.Tables.LEDGER_VIOLATIONS;
+
+import dev.sandkeeper.jooq.Routines;
+import dev.sandkeeper.jooq.tables.records.LedgerAdmitRecord;
+import dev.sandkeeper.jooq.tables.records.LedgerExtendRecord;
+import dev.sandkeeper.jooq.tables.records.LedgerSettleRecord;
+import dev.sandkeeper.server.base.ExecutionId;
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.base.Transaction;
+import dev.sandkeeper.server.engine.UsageReading;
+import dev.sandkeeper.server.ledger.Admission;
+import dev.sandkeeper.server.ledger.AdmissionRequest;
+import dev.sandkeeper.server.ledger.EndReason;
+import dev.sandkeeper.server.ledger.Extension;
+import dev.sandkeeper.server.ledger.LedgerRepository;
+import dev.sandkeeper.server.ledger.LimitPeriod;
+import dev.sandkeeper.server.ledger.NanoUsd;
+import dev.sandkeeper.server.ledger.Settlement;
+import dev.sandkeeper.server.ledger.Violation;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+import java.util.Optional;
+import org.jooq.DSLContext;
+
+/** Calls the ledger's functions; the rules are theirs. */
+final class JooqLedgerRepository implements LedgerRepository {
+  private final DSLContext context;
+
+  JooqLedgerRepository(DSLContext context) {
+    this.context = context;
+  }
+
+  @Override
+  public Admission admit(
+      Transaction transaction,
+      AdmissionRequest request,
+      Duration lease,
+      Duration stopTime,
+      Instant now) {
+    LedgerAdmitRecord answer =
+        JooqTransaction.contextOf(transaction)
+            .selectFrom(
+                LEDGER_ADMIT(
+                    request.tenantId().value(),
+                    request.requestId(),
+                    request.sandboxId().value(),
+                    request.tier(),
+                    request.cpuCores(),
+                    request.memoryMib(),
+                    lease.toMillis(),
+                    stopTime.toMillis(),
+                    now))
+            .fetchSingle();
+    return switch (answer.getOutcome()) {
+      case "GRANTED" ->
+          new Admission.Granted(
+              answer.getHoldId(), answer.getPaidUntil(), new NanoUsd(answer.getAmountNanoUsd()));
+      case "DENIED" ->
+          new Admission.Denied(
+              answer.getLimitId().toString(),
+              LimitPeriod.valueOf(answer.getPeriod()),
+              new NanoUsd(answer.getRemainingNanoUsd()),
+              new NanoUsd(answer.getAmountNanoUsd()),
+              Optional.ofNullable(answer.getResetTime()));
+      case "NO_PRICE" -> new Admission.NoPrice(request.tier());
+      case "REPLAYED" -> new Admission.Replayed(new SandboxId(answer.getSandboxId()));
+      default -> throw unexpected("ledger_admit", answer.getOutcome());
+    };
+  }
+
+  @Override
+  public boolean release(Transaction transaction, SandboxId sandboxId, Instant now) {
+    String outcome =
+        Routines.ledgerRelease(
+            JooqTransaction.contextOf(transaction).configuration(), sandboxId.value(), now);
+    return switch (outcome) {
+      case "RELEASED", "ALREADY_ENDED" -> true;
+      case "STARTED" -> false;
+      default -> throw unexpected("ledger_release", outcome);
+    };
+  }
+
+  @Override
+  public Extension extend(
+      Transaction transaction,
+      SandboxId sandboxId,
+      long generation,
+      UsageReading usage,
+      Duration lease,
+      Instant now) {
+    LedgerExtendRecord answer =
+        JooqTransaction.contextOf(transaction)
+            .selectFrom(
+                LEDGER_EXTEND(
+                    sandboxId.value(),
+                    generation,
+                    Columns.nullable(usage.cpuMicros()),
+                    Columns.nullable(usage.memoryMibMillis()),
+                    Columns.nullable(usage.peakMemoryBytes()),
+                    lease.toMillis(),
+                    now))
+            .fetchSingle();
+    return switch (answer.getOutcome()) {
+      case "RENEWED" -> new Extension.Renewed(answer.getPaidUntil());
+      case "SHORTENED" ->
+          new Extension.Shortened(
+              answer.getPaidUntil(),
+              answer.getLimitId().toString(),
+              LimitPeriod.valueOf(answer.getPeriod()),
+              new NanoUsd(answer.getRemainingNanoUsd()),
+              Optional.ofNullable(answer.getResetTime()));
+      case "REFUSED" ->
+          new Extension.Refused(
+              answer.getPaidUntil(),
+              answer.getLimitId().toString(),
+              LimitPeriod.valueOf(answer.getPeriod()),
+              new NanoUsd(answer.getRemainingNanoUsd()),
+              Optional.ofNullable(answer.getResetTime()));
+      case "FENCED" -> new Extension.Fenced();
+      default -> throw unexpected("ledger_extend", answer.getOutcome());
+    };
+  }
+
+  @Override
+  public Optional<Settlement> settle(
+      Transaction transaction,
+      SandboxId sandboxId,
+      long generation,
+      Optional<UsageReading> usage,
+      Instant endTime,
+      EndReason reason) {
+    UsageReading reading = usage.orElse(UsageReading.NOTHING);
+    LedgerSettleRecord answer =
+        JooqTransaction.contextOf(transaction)
+            .selectFrom(
+                LEDGER_SETTLE(
+                    sandboxId.value(),
+                    generation,
+                    Columns.nullable(reading.cpuMicros()),
+                    Columns.nullable(reading.memoryMibMillis()),
+                    Columns.nullable(reading.peakMemoryBytes()),
+                    usage.isEmpty(),
+                    endTime,
+                    reason.name()))
+            .fetchSingle();
+    if (answer.getOutcome().equals("FENCED")) {
+      return Optional.empty();
+    }
+    return Optional.of(
+        new Settlement(
+            Settlement.Outcome.valueOf(answer.getOutcome()),
+            Duration.ofMillis(answer.getLifetimeMs()),
+            Columns.optional(answer.getCpuMicros()),
+            Columns.optional(answer.getMemoryMibMillis()),
+            Columns.optional(answer.getPeakMemoryBytes()),
+            new NanoUsd(answer.getCostNanoUsd())));
+  }
+
+  @Override
+  public NanoUsd executionCost(Transaction transaction, ExecutionId executionId, Instant now) {
+    return new NanoUsd(
+        Routines.ledgerExecutionCost(
+            JooqTransaction.contextOf(transaction).configuration(), executionId.value(), now));
+  }
+
+  @Override
+  public List<Violation> violations() {
+    return context
+        .selectFrom(LEDGER_VIOLATIONS())
+        .fetch(row -> new Violation(row.getInvariant(), row.getSubject(), row.getDetail()));
+  }
+
+  private static IllegalStateException unexpected(String function, String outcome) {
+    return new IllegalStateException(function + " answered " + outcome);
+  }
+}

@@ -1,0 +1,37 @@
+package dev.sandkeeper.server.store;
+
+import dev.sandkeeper.server.audit.AuditLog;
+import dev.sandkeeper.server.ledger.CostRepository;
+import dev.sandkeeper.server.ledger.LedgerRepository;
+import dev.sandkeeper.server.ledger.LimitRepository;
+import dev.sandkeeper.server.ledger.PriceRepository;
+
+/** Makes the adapters of the ledger's and the audit's ports. */
+public final class LedgerRepositories {
+  private LedgerRepositories() {}
+
+  /** Returns the keeper of holds, segments and cost records. */
+  public static LedgerRepository ledger(JooqTransactions transactions) {
+    return new JooqLedgerRepository(transactions.context());
+  }
+
+  /** Returns the keeper of the price book. */
+  public static PriceRepository prices(JooqTransactions transactions) {
+    return new JooqPriceRepository(transactions.context());
+  }
+
+  /** Returns the keeper of limits and their counters. */
+  public static LimitRepository limits(JooqTransactions transactions) {
+    return new JooqLimitRepository(transactions.context());
+  }
+
+  /** Returns the reader of what was billed. */
+  public static CostRepository costs(JooqTransactions transactions) {
+    return new JooqCostRepository(transactions.context());
+  }
+
+  /** Returns the record of who did what. */
+  public static AuditLog auditLog(JooqTransactions transactions) {
+    return new JooqAuditLog(transactions.context());
+  }
+}
