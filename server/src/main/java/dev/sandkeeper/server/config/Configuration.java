@@ -1,0 +1,101 @@
+package dev.sandkeeper.server.config;
+
+import java.net.URI;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.Collectors;
+
+/**
+ * All that can be configured. Units, ranges and defaults are those of {@code sandkeeper.conf},
+ * whose keys have the same names; {@link ConfigurationLoader} has checked them.
+ *
+ * @param dataFolder where the server keeps everything
+ * @param nodeId the name of this machine; empty for the host's name
+ * @param server the front door
+ * @param database the database
+ * @param localEngine the engine on this machine
+ * @param ledger how far ahead is paid
+ * @param sandbox sandboxes
+ * @param execution executions
+ * @param files file transfers
+ * @param telemetry metrics and spans
+ * @param effective every key with its value in words, in the order of the keys, secrets hidden
+ */
+public record Configuration(
+    Path dataFolder,
+    Optional<String> nodeId,
+    Server server,
+    Database database,
+    LocalEngine localEngine,
+    Ledger ledger,
+    Sandbox sandbox,
+    Execution execution,
+    Files files,
+    Telemetry telemetry,
+    Map<String, String> effective) {
+
+  /** The front door. */
+  public record Server(String host, int port, int maxMessageBytes, Duration shutdownGrace) {}
+
+  /**
+   * The database.
+   *
+   * @param url of one that runs elsewhere; empty for the embedded one, which needs neither user nor
+   *     password
+   */
+  public record Database(
+      Optional<String> url,
+      String ownerUser,
+      Secret ownerPassword,
+      String serverUser,
+      Secret serverPassword,
+      int embeddedPort,
+      int poolSize,
+      Duration acquireTimeout,
+      Duration statementTimeout) {}
+
+  /** The engine on this machine. */
+  public record LocalEngine(
+      String runtime,
+      Path cgroupRoot,
+      String cgroupParent,
+      Duration startTimeout,
+      Duration sampleInterval) {}
+
+  /** How far ahead is paid. */
+  public record Ledger(Duration lease, Duration stopTime) {}
+
+  /** Sandboxes. */
+  public record Sandbox(int maxProcesses, Duration sweepInterval) {}
+
+  /** Executions. */
+  public record Execution(
+      long journalBytes,
+      Duration keep,
+      int maxKept,
+      int maxRunning,
+      Duration defaultDeadline,
+      Duration heartbeatInterval) {}
+
+  /** File transfers. */
+  public record Files(long maxUploadBytes, long maxDownloadBytes, int maxEntries) {}
+
+  /**
+   * Metrics and spans.
+   *
+   * @param otlpEndpoint where they are sent; empty for nowhere
+   * @param prometheus whether the server's port shows the metrics
+   */
+  public record Telemetry(
+      Optional<URI> otlpEndpoint, Duration exportInterval, boolean prometheus) {}
+
+  /** Returns the effective configuration as lines of {@code key = value}, secrets hidden. */
+  @Override
+  public String toString() {
+    return effective.entrySet().stream()
+        .map(entry -> entry.getKey() + " = " + entry.getValue())
+        .collect(Collectors.joining("\n"));
+  }
+}

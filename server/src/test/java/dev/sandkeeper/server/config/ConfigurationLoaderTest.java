@@ -1,0 +1,199 @@
+package dev.sandkeeper.server.config;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.typesafe.config.ConfigFactory;
+import java.io.IOException;
+import java.net.URI;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+final class ConfigurationLoaderTest {
+  private static final Path FULL = Path.of("src/test/resources/config/full.conf");
+  private static final List<String> KEYS =
+      ConfigurationLoader.leaves(ConfigFactory.parseResources("sandkeeper.conf"));
+
+  @TempDir Path temporary;
+
+  @Test
+  void shippedFileIsWhatTheServerRunsOnByDefault() {
+    Configuration configuration = ConfigurationLoader.load(Optional.empty(), Map.of());
+
+    assertThat(configuration.dataFolder()).isEqualTo(Path.of("data"));
+    assertThat(configuration.nodeId()).isEmpty();
+    assertThat(configuration.server())
+        .isEqualTo(new Configuration.Server("127.0.0.1", 8080, 4 << 20, Duration.ofSeconds(5)));
+    assertThat(configuration.database().url()).isEmpty();
+    assertThat(configuration.ledger())
+        .isEqualTo(new Configuration.Ledger(Duration.ofSeconds(60), Duration.ofSeconds(5)));
+    assertThat(configuration.execution().journalBytes()).isEqualTo(16 << 20);
+    assertThat(configuration.execution().keep()).isEqualTo(Duration.ofMinutes(10));
+    assertThat(configuration.files())
+        .isEqualTo(new Configuration.Files(10_000_000, 50_000_000, 10_000));
+    assertThat(configuration.telemetry().otlpEndpoint()).isEmpty();
+    assertThat(configuration.telemetry().prometheus()).isTrue();
+  }
+
+  @Test
+  void everyShippedKeyIsReadAndNamesItsEnvironmentVariable() throws IOException {
+    Configuration configuration = ConfigurationLoader.load(Optional.empty(), Map.of());
+
+    assertThat(configuration.effective().keySet()).containsExactlyInAnyOrderElementsOf(KEYS);
+    assertThat(shippedText())
+        .contains(
+            KEYS.stream().map(key -> "# " + ConfigurationLoader.environmentVariable(key)).toList());
+  }
+
+  @Test
+  void fullFileSetsEverything() {
+    Configuration configuration = ConfigurationLoader.load(Optional.of(FULL), Map.of());
+
+    assertThat(ConfigurationLoader.leaves(ConfigFactory.parseFile(FULL.toFile()))).isEqualTo(KEYS);
+    assertThat(configuration.dataFolder()).isEqualTo(Path.of("/var/lib/sandkeeper"));
+    assertThat(configuration.nodeId()).hasValue("node-7");
+    assertThat(configuration.server())
+        .isEqualTo(new Configuration.Server("0.0.0.0", 9000, 8 << 20, Duration.ofMinutes(1)));
+    assertThat(configuration.database())
+        .isEqualTo(
+            new Configuration.Database(
+                Optional.of("jdbc:postgresql://db.example:5432/sandkeeper"),
+                "owner",
+                new Secret("owner-secret"),
+                "server",
+                new Secret("server-secret"),
+                5433,
+                40,
+                Duration.ofSeconds(1),
+                Duration.ofSeconds(10)));
+    assertThat(configuration.localEngine())
+        .isEqualTo(
+            new Configuration.LocalEngine(
+                "/usr/local/bin/runsc",
+                Path.of("/cgroup"),
+                "other/sandkeeper",
+                Duration.ofSeconds(20),
+                Duration.ofMillis(100)));
+    assertThat(configuration.ledger())
+        .isEqualTo(new Configuration.Ledger(Duration.ofSeconds(30), Duration.ofSeconds(2)));
+    assertThat(configuration.sandbox())
+        .isEqualTo(new Configuration.Sandbox(100, Duration.ofSeconds(1)));
+    assertThat(configuration.execution())
+        .isEqualTo(
+            new Configuration.Execution(
+                1 << 20,
+                Duration.ofMinutes(1),
+                10,
+                4,
+                Duration.ofMinutes(1),
+                Duration.ofSeconds(5)));
+    assertThat(configuration.files())
+        .isEqualTo(new Configuration.Files(20_000_000, 1_000_000_000, 50));
+    assertThat(configuration.telemetry())
+        .isEqualTo(
+            new Configuration.Telemetry(
+                Optional.of(URI.create("https://collector.example:4318")),
+                Duration.ofSeconds(10),
+                false));
+  }
+
+  @Test
+  void environmentWinsOverTheFile() {
+    Configuration configuration =
+        ConfigurationLoader.load(
+            Optional.of(FULL),
+            Map.of(
+                "SANDKEEPER_SERVER_PORT", "7000",
+                "SANDKEEPER_LEDGER_LEASE", "90 s",
+                "SANDKEEPER_FILES_MAX_UPLOAD_SIZE", "1 MiB",
+                "SANDKEEPER_TELEMETRY_PROMETHEUS", "true"));
+
+    assertThat(configuration.server().port()).isEqualTo(7000);
+    assertThat(configuration.server().host()).isEqualTo("0.0.0.0");
+    assertThat(configuration.ledger().lease()).isEqualTo(Duration.ofSeconds(90));
+    assertThat(configuration.files().maxUploadBytes()).isEqualTo(1 << 20);
+    assertThat(configuration.telemetry().prometheus()).isTrue();
+  }
+
+  @Test
+  void allProblemsAreToldAtOnce() throws IOException {
+    Path file =
+        write(
+            """
+            server { port = 70000, prot = 1, host = "" }
+            ledger.lease = "soon"
+            database { url = "mysql://somewhere", pool-size = 0, owner-password = [1] }
+            telemetry.otlp-endpoint = "collector:4318"
+            files = 3
+            execution.keep = -1 s
+            """);
+
+    assertThatThrownBy(() -> ConfigurationLoader.load(Optional.of(file), Map.of()))
+        .isInstanceOfSatisfying(
+            ConfigurationException.class,
+            e ->
+                assertThat(e.problems())
+                    .containsExactlyInAnyOrder(
+                        "files: is not a key of this server's configuration",
+                        "server.prot: is not a key of this server's configuration",
+                        "server.port: 70000 (expected: 0 to 65535)",
+                        "server.host: is empty (expected: a value)",
+                        "ledger.lease: has a wrong type or unit (expected: as in \"60 s\")",
+                        "database.owner-password: has a wrong type or unit (expected: as in \"\")",
+                        "database.pool-size: 0 (expected: 1 to 500)",
+                        "database.url: is not of PostgreSQL (expected: jdbc:postgresql://...)",
+                        "telemetry.otlp-endpoint: collector:4318"
+                            + " (expected: http://... or https://...)",
+                        "execution.keep: PT-1S (expected: PT0S to PT24H)"));
+  }
+
+  @Test
+  void wrongValueInTheEnvironmentIsAProblemToo() {
+    assertThatThrownBy(() ->
+            ConfigurationLoader.load(Optional.empty(), Map.of("SANDKEEPER_SERVER_PORT", "eighty")))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("server.port: has a wrong type or unit");
+  }
+
+  @Test
+  void fileThatIsMissingOrBrokenIsNamed() throws IOException {
+    Path missing = temporary.resolve("missing.conf");
+    Path broken = write("server { port = ");
+
+    assertThatThrownBy(() -> ConfigurationLoader.load(Optional.of(missing), Map.of()))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("missing.conf: cannot be read");
+    assertThatThrownBy(() -> ConfigurationLoader.load(Optional.of(broken), Map.of()))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("own.conf");
+  }
+
+  @Test
+  void secretsAreNeverPrinted() {
+    Configuration configuration = ConfigurationLoader.load(Optional.of(FULL), Map.of());
+
+    assertThat(configuration.toString())
+        .contains("server.port = 9000", "database.owner-password = (hidden)")
+        .doesNotContain("owner-secret", "server-secret");
+    assertThat(configuration.database().toString()).doesNotContain("secret\"", "owner-secret");
+  }
+
+  private Path write(String text) throws IOException {
+    return Files.writeString(temporary.resolve("own.conf"), text);
+  }
+
+  private static String shippedText() throws IOException {
+    try (var input =
+        Objects.requireNonNull(ConfigurationLoader.class.getResourceAsStream("/sandkeeper.conf"))) {
+      return new String(input.readAllBytes(), StandardCharsets.UTF_8);
+    }
+  }
+}
