@@ -22,14 +22,13 @@ final class Checks {
 
   /** Checks what execve(2) could not carry, and copies. */
   static Map<String, String> environment(Map<String, String> environment) {
-    environment.forEach(
-        (name, value) -> {
-          if (name.isEmpty() || name.indexOf('=') >= 0 || name.indexOf('\0') >= 0) {
-            throw new IllegalArgumentException(
-                "environment name: " + name + " (expected: not empty, without '=' and NUL)");
-          }
-          noNul("environment value of " + name, value);
-        });
+    environment.forEach((name, value) -> {
+      if (name.isEmpty() || name.indexOf('=') >= 0 || name.indexOf('\0') >= 0) {
+        throw new IllegalArgumentException(
+            "environment name: " + name + " (expected: not empty, without '=' and NUL)");
+      }
+      noNul("environment value of " + name, value);
+    });
     return Map.copyOf(environment);
   }
 

@@ -44,7 +44,9 @@ public final class EngineFileException extends RuntimeException {
     TOO_LARGE,
     /** Empty, too long, with NUL or a {@code ..} component. */
     INVALID_PATH,
-    /** Any other refusal of the sandbox's file system, for example a pipe where a file is needed. */
+    /**
+     * Any other refusal of the sandbox's file system, for example a pipe where a file is needed.
+     */
     OTHER
   }
 }

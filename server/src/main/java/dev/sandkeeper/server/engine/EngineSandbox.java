@@ -42,8 +42,8 @@ public interface EngineSandbox {
    *
    * @param grace zero kills at once
    * @return the final usage
-   * @throws EngineException {@code FAILED} when something of it could not be removed; calling
-   *     again is safe
+   * @throws EngineException {@code FAILED} when something of it could not be removed; calling again
+   *     is safe
    */
   UsageReading destroy(Duration grace);
 

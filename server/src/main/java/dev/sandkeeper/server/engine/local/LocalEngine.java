@@ -1,0 +1,366 @@
+package dev.sandkeeper.server.engine.local;
+
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.engine.EngineException;
+import dev.sandkeeper.server.engine.EngineInstance;
+import dev.sandkeeper.server.engine.EngineSandbox;
+import dev.sandkeeper.server.engine.SandboxEngine;
+import dev.sandkeeper.server.engine.SandboxSpec;
+import dev.sandkeeper.server.engine.UsageReading;
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.channels.OverlappingFileLockException;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Runs each sandbox as an OCI container on this machine.
+ *
+ * <p>Its state folder names the place: one engine object at a time holds it, and a later one finds
+ * the sandboxes of an earlier one, also of one that was killed.
+ */
+public final class LocalEngine implements SandboxEngine {
+
+  private static final Logger logger = LoggerFactory.getLogger(LocalEngine.class);
+
+  private static final String NAME = "local";
+
+  /** Of the host's Python the one in /usr is bound into sandboxes. */
+  private static final String PYTHON = "/usr/bin/python3";
+
+  private static final Duration ADOPT_TIMEOUT = Duration.ofSeconds(5);
+  private static final Duration KILL_TIMEOUT = Duration.ofSeconds(10);
+  private static final Duration TRANSFER_PATIENCE = Duration.ofMinutes(2);
+  private static final long LOOK_NANOS = 500_000;
+
+  private final LocalEngineSettings settings;
+  private final FileChannel lockFile;
+  private final CgroupTree tree;
+  private final IdRanges ranges;
+  private final OciRuntime runtime;
+  private final OciConfig config;
+  private final Skeleton skeleton;
+  private final Path sandboxes;
+  private final ScheduledExecutorService timer;
+  private final ScheduledFuture<?> sampling;
+  private final Patience patience;
+  private final Map<SandboxId, LocalSandbox> running = new ConcurrentHashMap<>();
+
+  /**
+   * Takes hold of a place.
+   *
+   * @param settings where it is and how to run
+   * @throws EngineException {@code UNAVAILABLE} when the machine or this process is not prepared,
+   *     the runtime is missing, or another engine holds the state folder; the message says what to
+   *     do
+   */
+  public LocalEngine(LocalEngineSettings settings) {
+    this.settings = settings;
+    Path program =
+        Programs.require(
+            settings.runtime(),
+            "the OCI runtime of the local engine; install it (for runc: 'sudo apt-get install"
+                + " runc') or name another in the configuration");
+    String python =
+        Programs.require(PYTHON, "the agent inside sandboxes needs it: apt-get install python3")
+            .toString();
+    tree = CgroupTree.detect(settings.cgroupRoot(), settings.cgroupParent());
+    ranges = IdRanges.ofThisProcess(tree, Path.of("/proc/self"));
+    Path state = settings.stateFolder();
+    sandboxes = state.resolve("s");
+    AgentLink.checkLength(sandboxes.resolve("x".repeat(20)).resolve("link/engine.sock"));
+    try {
+      Files.createDirectories(sandboxes);
+      Files.createDirectories(state.resolve("runtime"));
+      Files.setPosixFilePermissions(state, PosixFilePermissions.fromString("rwx------"));
+      lockFile = lock(state);
+      Path launcher = state.resolve("launch.sh");
+      Files.write(launcher, Resources.bytes("launch.sh"));
+      skeleton = Skeleton.build(state.resolve("skeleton"), Path.of("/"), python);
+      runtime = new OciRuntime(program, state.resolve("runtime"), launcher);
+    } catch (IOException e) {
+      throw new EngineException(
+          EngineException.Kind.UNAVAILABLE, "the state folder " + state + " cannot be used", e);
+    }
+    config = new OciConfig(skeleton, tree.limitsSwap());
+    timer =
+        Executors.newSingleThreadScheduledExecutor(
+            Thread.ofPlatform().daemon().name("local-engine-timer").factory());
+    patience = new Patience(timer, TRANSFER_PATIENCE);
+    removeLeftovers();
+    long nanos = settings.sampleInterval().toNanos();
+    sampling = timer.scheduleAtFixedRate(this::sample, nanos, nanos, TimeUnit.NANOSECONDS);
+  }
+
+  @Override
+  public String name() {
+    return NAME;
+  }
+
+  @Override
+  public EngineSandbox create(SandboxSpec spec) {
+    SandboxId id = spec.id();
+    if (Files.exists(folder(id))) {
+      throw new EngineException(
+          EngineException.Kind.FAILED, "the sandbox " + id + " exists already in this engine");
+    }
+    int range = ranges.claim();
+    boolean made = false;
+    try {
+      EngineSandbox sandbox = start(spec, range);
+      made = true;
+      return sandbox;
+    } catch (IOException e) {
+      throw new EngineException(
+          EngineException.Kind.FAILED, "the sandbox's folder could not be made", e);
+    } finally {
+      if (!made) {
+        removeFailed(id, range);
+      }
+    }
+  }
+
+  private EngineSandbox start(SandboxSpec spec, int range) throws IOException {
+    SandboxId id = spec.id();
+    Path folder = folder(id);
+    Path link = folder.resolve("link");
+    Files.createDirectories(link);
+    long firstId = ranges.firstId(range);
+    Files.writeString(
+        folder.resolve("config.json"), config.render(spec, range, firstId, tree.pathOf(range, id)));
+    Cgroup cgroup = tree.sandbox(range, id);
+    LocalSandbox sandbox = sandbox(id, spec.generation(), range, cgroup);
+    boolean ready = false;
+    try {
+      runtime.run(id, folder, skeleton.folder(), firstId + Guest.USER_ID, spec.diskMib());
+      if (cgroup.processes().isEmpty() || !sandbox.awaitAgent(settings.startTimeout())) {
+        throw new EngineException(
+            EngineException.Kind.FAILED,
+            "the sandbox's agent did not answer within "
+                + settings.startTimeout()
+                + ": "
+                + OciRuntime.tail(folder.resolve("launch.log")));
+      }
+      Map<String, String> environment = new HashMap<>(Guest.ENVIRONMENT);
+      environment.putAll(spec.environment());
+      Fields fields = new Fields();
+      environment.forEach((name, value) -> fields.add(name + "=" + value));
+      sandbox.setUp(fields);
+      sandbox.sample();
+      ready = true;
+    } finally {
+      if (!ready) {
+        sandbox.close();
+      }
+    }
+    running.put(id, sandbox);
+    return sandbox;
+  }
+
+  private LocalSandbox sandbox(SandboxId id, long generation, int range, Cgroup cgroup) {
+    return new LocalSandbox(
+        id,
+        generation,
+        cgroup,
+        new Meter(cgroup, folder(id).resolve("meter"), System::nanoTime),
+        folder(id).resolve("link"),
+        Math.toIntExact(ranges.firstId(range) + Guest.AGENT_ID),
+        patience,
+        (ended, meter) -> {
+          UsageReading reading = tearDown(ended, range, meter);
+          running.remove(ended);
+          return reading;
+        });
+  }
+
+  @Override
+  public Optional<EngineSandbox> adopt(SandboxId id, long generation) {
+    @Nullable LocalSandbox held = running.get(id);
+    if (held != null) {
+      return held.generation() == generation ? Optional.of(held) : Optional.empty();
+    }
+    Optional<OciRuntime.Container> container =
+        runtime.list().stream()
+            .filter(found -> found.id().equals(id) && found.generation() == generation)
+            .filter(OciRuntime.Container::runs)
+            .findFirst();
+    if (container.isEmpty()) {
+      return Optional.empty();
+    }
+    int range = container.get().range();
+    LocalSandbox sandbox = sandbox(id, generation, range, tree.sandbox(range, id));
+    if (!sandbox.awaitAgent(ADOPT_TIMEOUT)) {
+      sandbox.close();
+      return Optional.empty();
+    }
+    sandbox.sample();
+    running.put(id, sandbox);
+    return Optional.of(sandbox);
+  }
+
+  @Override
+  public List<EngineInstance> list() {
+    return runtime.list().stream()
+        .map(container -> new EngineInstance(container.id(), container.generation()))
+        .toList();
+  }
+
+  @Override
+  public Optional<UsageReading> destroy(SandboxId id) {
+    @Nullable LocalSandbox held = running.get(id);
+    if (held != null) {
+      return Optional.of(held.destroy(Duration.ZERO));
+    }
+    OptionalInt range = tree.rangeOf(id);
+    if (range.isEmpty() && !runtime.knows(id) && !Files.exists(folder(id))) {
+      return Optional.empty();
+    }
+    if (range.isEmpty()) {
+      // Its group is gone, so nothing runs and nothing can be read.
+      remove(id);
+      return Optional.empty();
+    }
+    Cgroup cgroup = tree.sandbox(range.getAsInt(), id);
+    Meter meter = new Meter(cgroup, folder(id).resolve("meter"), System::nanoTime);
+    return Optional.of(tearDown(id, range.getAsInt(), meter));
+  }
+
+  @Override
+  public void close() {
+    sampling.cancel(false);
+    timer.shutdownNow();
+    running.values().forEach(LocalSandbox::close);
+    running.clear();
+    try {
+      lockFile.close();
+    } catch (IOException e) {
+      logger.atWarn().setCause(e).log("Cannot give the state folder back");
+    }
+  }
+
+  private Path folder(SandboxId id) {
+    return sandboxes.resolve(id.value());
+  }
+
+  private static FileChannel lock(Path state) throws IOException {
+    FileChannel channel =
+        FileChannel.open(
+            state.resolve("lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+    @Nullable FileLock lock = null;
+    try {
+      lock = channel.tryLock();
+    } catch (OverlappingFileLockException e) {
+      logger.atDebug().log("The state folder is held within this process");
+    }
+    if (lock == null) {
+      channel.close();
+      throw new EngineException(
+          EngineException.Kind.UNAVAILABLE,
+          "the state folder "
+              + state
+              + " is held by another server; stop it or configure another folder");
+    }
+    return channel;
+  }
+
+  /** Kills first, waits, and only then asks the runtime to remove: its own forced way sleeps. */
+  private UsageReading tearDown(SandboxId id, int range, Meter meter) {
+    // Read before the end too: memory of ended processes is no longer there to be sampled.
+    meter.sample();
+    kill(id, tree.sandbox(range, id));
+    UsageReading reading = meter.finish();
+    remove(id);
+    tree.release(range, Optional.of(id));
+    return reading;
+  }
+
+  private static void kill(SandboxId id, Cgroup cgroup) {
+    long limit = System.nanoTime() + KILL_TIMEOUT.toNanos();
+    List<Long> processes = cgroup.processes();
+    while (!processes.isEmpty()) {
+      for (long pid : processes) {
+        ProcessHandle.of(pid).ifPresent(ProcessHandle::destroyForcibly);
+      }
+      if (System.nanoTime() >= limit) {
+        throw new EngineException(
+            EngineException.Kind.FAILED,
+            "processes of the sandbox " + id + " did not end within " + KILL_TIMEOUT);
+      }
+      LockSupport.parkNanos(LOOK_NANOS);
+      processes = cgroup.processes();
+    }
+  }
+
+  private void remove(SandboxId id) {
+    if (runtime.knows(id)) {
+      runtime.delete(id);
+    }
+    try {
+      FileTrees.delete(folder(id));
+    } catch (IOException e) {
+      throw new EngineException(
+          EngineException.Kind.FAILED, "the folder of the sandbox " + id + " is still there", e);
+    }
+  }
+
+  private void removeFailed(SandboxId id, int range) {
+    try {
+      kill(id, tree.sandbox(range, id));
+      remove(id);
+      tree.release(range, Optional.of(id));
+    } catch (EngineException e) {
+      logger
+          .atWarn()
+          .addKeyValue("sandbox_id", id)
+          .setCause(e)
+          .log("A sandbox that did not start could not be removed");
+    }
+  }
+
+  /** Removes what a killed server left of sandboxes that never got as far as the runtime. */
+  private void removeLeftovers() {
+    try (DirectoryStream<Path> folders = Files.newDirectoryStream(sandboxes)) {
+      for (Path folder : folders) {
+        SandboxId id = new SandboxId(folder.getFileName().toString());
+        if (!runtime.knows(id)) {
+          destroy(id);
+        }
+      }
+    } catch (IOException | IllegalArgumentException | EngineException e) {
+      logger.atWarn().setCause(e).log("Leftovers of sandboxes could not be removed");
+    }
+  }
+
+  private void sample() {
+    for (LocalSandbox sandbox : running.values()) {
+      try {
+        sandbox.sample();
+      } catch (RuntimeException e) {
+        logger
+            .atWarn()
+            .addKeyValue("sandbox_id", sandbox.id())
+            .setCause(e)
+            .log("A memory sample failed");
+      }
+    }
+  }
+}

@@ -1,0 +1,62 @@
+package dev.sandkeeper.server.engine.local;
+
+import java.nio.file.Path;
+import java.time.Duration;
+
+/**
+ * What the local engine is told once.
+ *
+ * @param stateFolder where it keeps what running sandboxes need; absolute, its own, and short: a
+ *     socket path below it has to fit 107 bytes
+ * @param runtime the OCI runtime: a program found by PATH or in the system folders, or a path
+ * @param cgroupRoot where control groups are mounted
+ * @param cgroupParent the folder below it, in every hierarchy, that belongs to this user
+ * @param startTimeout the longest a sandbox may take until it says that it is there
+ * @param sampleInterval between two looks at the memory in use, 10 ms or more
+ */
+public record LocalEngineSettings(
+    Path stateFolder,
+    String runtime,
+    Path cgroupRoot,
+    String cgroupParent,
+    Duration startTimeout,
+    Duration sampleInterval) {
+
+  /** The runtime unless another is named. */
+  public static final String DEFAULT_RUNTIME = "runc";
+
+  private static final Duration LEAST_INTERVAL = Duration.ofMillis(10);
+
+  public LocalEngineSettings {
+    if (!stateFolder.isAbsolute()) {
+      throw new IllegalArgumentException(
+          "stateFolder: " + stateFolder + " (expected: an absolute path)");
+    }
+    if (runtime.isBlank()) {
+      throw new IllegalArgumentException(
+          "runtime is empty (expected: a program, for example runc)");
+    }
+    if (cgroupParent.isBlank() || cgroupParent.startsWith("/") || cgroupParent.contains("..")) {
+      throw new IllegalArgumentException(
+          "cgroupParent: " + cgroupParent + " (expected: a relative path without '..')");
+    }
+    if (!startTimeout.isPositive()) {
+      throw new IllegalArgumentException("startTimeout: " + startTimeout + " (expected: > 0)");
+    }
+    if (sampleInterval.compareTo(LEAST_INTERVAL) < 0) {
+      throw new IllegalArgumentException(
+          "sampleInterval: " + sampleInterval + " (expected: >= " + LEAST_INTERVAL + ")");
+    }
+  }
+
+  /** Returns settings with what suits a machine prepared by {@code deploy/setup-host}. */
+  public static LocalEngineSettings of(Path stateFolder) {
+    return new LocalEngineSettings(
+        stateFolder,
+        DEFAULT_RUNTIME,
+        Path.of("/sys/fs/cgroup"),
+        "sandkeeper",
+        Duration.ofSeconds(10),
+        Duration.ofMillis(250));
+  }
+}

@@ -1,0 +1,347 @@
+package dev.sandkeeper.server.engine.local;
+
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.engine.EngineException;
+import dev.sandkeeper.server.engine.EngineExecution;
+import dev.sandkeeper.server.engine.EngineFiles;
+import dev.sandkeeper.server.engine.EngineSandbox;
+import dev.sandkeeper.server.engine.ExecutionEnd;
+import dev.sandkeeper.server.engine.ExecutionListener;
+import dev.sandkeeper.server.engine.ExecutionSpec;
+import dev.sandkeeper.server.engine.SandboxEnd;
+import dev.sandkeeper.server.engine.UsageReading;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.locks.LockSupport;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Consumer;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** A running container and the link to its agent. */
+final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecution.Host {
+
+  private static final Logger logger = LoggerFactory.getLogger(LocalSandbox.class);
+
+  /** The most a request may carry: source, stdin and variables together. */
+  static final int MAX_REQUEST_BYTES = 64 * 1024 * 1024;
+
+  private static final Duration REDIAL_TIME = Duration.ofSeconds(5);
+  private static final Duration END_TIME = Duration.ofSeconds(2);
+  private static final Duration GRACE_SLACK = Duration.ofMillis(200);
+  private static final long LOOK_NANOS = 1_000_000;
+  private static final String PAID_TIME_OVER = "paid-time-over";
+
+  private final SandboxId id;
+  private final long generation;
+  private final Cgroup cgroup;
+  private final Meter meter;
+  private final AgentLink link;
+  private final LocalFiles files;
+  private final Teardown teardown;
+
+  /** What runs, to be let go of with the sandbox. */
+  private final Set<LocalExecution> executions = ConcurrentHashMap.newKeySet();
+
+  /** Held while the sandbox is ended, so that it is ended once. */
+  private final ReentrantLock ending = new ReentrantLock();
+
+  private volatile boolean stopping;
+  private volatile boolean letGo;
+  private volatile String goodbye = "";
+
+  // Guarded by this.
+  private Optional<UsageReading> last = Optional.empty();
+  private Optional<SandboxEnd> end = Optional.empty();
+  private List<Consumer<SandboxEnd>> callbacks = new ArrayList<>();
+
+  /** Ends a container and removes what is left of it. */
+  @FunctionalInterface
+  interface Teardown {
+    UsageReading run(SandboxId id, Meter meter);
+  }
+
+  /**
+   * Begins to listen for the agent.
+   *
+   * @param folder with the socket
+   * @param agentUid the agent's user id in this process's namespace
+   */
+  LocalSandbox(
+      SandboxId id,
+      long generation,
+      Cgroup cgroup,
+      Meter meter,
+      Path folder,
+      int agentUid,
+      Patience patience,
+      Teardown teardown) {
+    this.id = id;
+    this.generation = generation;
+    this.cgroup = cgroup;
+    this.meter = meter;
+    this.teardown = teardown;
+    try {
+      link = new AgentLink(folder, agentUid, this);
+    } catch (IOException e) {
+      throw new EngineException(
+          EngineException.Kind.FAILED, "cannot listen for the agent in " + folder, e);
+    }
+    files = new LocalFiles(link, patience);
+  }
+
+  @Override
+  public SandboxId id() {
+    return id;
+  }
+
+  @Override
+  public long generation() {
+    return generation;
+  }
+
+  /** Waits for the agent's first word. */
+  boolean awaitAgent(Duration timeout) {
+    return link.awaitControl(timeout);
+  }
+
+  /** Gives the agent what every execution begins with. */
+  void setUp(Fields environment) {
+    link.send(Frame.SETUP, 0, environment);
+  }
+
+  /** Takes a memory sample. */
+  void sample() {
+    meter.sample();
+  }
+
+  @Override
+  public EngineExecution start(ExecutionSpec spec, ExecutionListener listener) {
+    requireRunning();
+    checkSize(spec);
+    String name = spec.id().value();
+    LocalExecution execution = new LocalExecution(spec, listener, this);
+    CompletableFuture<Connection> dialled = link.expect(name);
+    try {
+      link.send(Frame.OPEN, 0, new Fields().add(name, target(spec.run())));
+    } catch (EngineException e) {
+      link.forget(name);
+      throw e;
+    }
+    Thread.ofVirtual()
+        .name("execution-" + name)
+        .start(() -> {
+          executions.add(execution);
+          try {
+            execution.run(dialled);
+          } finally {
+            executions.remove(execution);
+            link.forget(name);
+          }
+        });
+    return execution;
+  }
+
+  private static String target(ExecutionSpec.Run run) {
+    return switch (run) {
+      case ExecutionSpec.Command ignored -> "command";
+      case ExecutionSpec.Code code ->
+          switch (code.language()) {
+            case BASH -> "command";
+            case PYTHON -> {
+              if (code.contextId().isPresent()) {
+                throw new IllegalArgumentException(
+                    "contextId: " + code.contextId().get() + " (expected: the default context)");
+              }
+              yield "python";
+            }
+          };
+    };
+  }
+
+  private static void checkSize(ExecutionSpec spec) {
+    long bytes = spec.stdin().length;
+    if (spec.run() instanceof ExecutionSpec.Code code) {
+      bytes += code.source().getBytes(StandardCharsets.UTF_8).length;
+    }
+    if (bytes > MAX_REQUEST_BYTES) {
+      throw new IllegalArgumentException(
+          "source and stdin: " + bytes + " bytes (expected: <= " + MAX_REQUEST_BYTES + ")");
+    }
+  }
+
+  @Override
+  public UsageReading usage() {
+    return meter.read();
+  }
+
+  @Override
+  public void renew(Duration paid) {
+    if (!paid.isPositive()) {
+      throw new IllegalArgumentException("paid: " + paid + " (expected: > 0)");
+    }
+    requireRunning();
+    if (!link.connected()) {
+      throw new EngineException(
+          EngineException.Kind.FAILED, "the sandbox's agent is not connected");
+    }
+    link.send(Frame.RENEW, paid.toMillis(), new Fields());
+  }
+
+  @Override
+  public UsageReading destroy(Duration grace) {
+    stopping = true;
+    ending.lock();
+    try {
+      Optional<UsageReading> before = lastReading();
+      if (before.isPresent()) {
+        return before.get();
+      }
+      if (grace.isPositive() && link.connected()) {
+        link.send(Frame.STOP, grace.toMillis(), new Fields());
+        awaitEmpty(grace.plus(GRACE_SLACK));
+      }
+      return remove();
+    } finally {
+      ending.unlock();
+    }
+  }
+
+  private UsageReading remove() {
+    UsageReading reading = teardown.run(id, meter);
+    link.close();
+    synchronized (this) {
+      last = Optional.of(reading);
+    }
+    return reading;
+  }
+
+  private synchronized Optional<UsageReading> lastReading() {
+    return last;
+  }
+
+  @Override
+  public void onEnd(Consumer<SandboxEnd> callback) {
+    SandboxEnd known;
+    synchronized (this) {
+      if (end.isEmpty()) {
+        callbacks.add(callback);
+        return;
+      }
+      known = end.get();
+    }
+    callback.accept(known);
+  }
+
+  @Override
+  public EngineFiles files() {
+    return files;
+  }
+
+  /** Lets go of the sandbox, which runs on. */
+  void close() {
+    letGo = true;
+    meter.sample();
+    meter.save();
+    link.close();
+    executions.forEach(LocalExecution::letGo);
+  }
+
+  @Override
+  public void goodbye(String reason) {
+    goodbye = reason;
+  }
+
+  @Override
+  public void controlLost() {
+    if (stopping || letGo) {
+      return;
+    }
+    long limit = System.nanoTime() + REDIAL_TIME.toNanos();
+    while (!cgroup.processes().isEmpty() && System.nanoTime() < limit) {
+      if (link.connected() || stopping || letGo) {
+        return;
+      }
+      LockSupport.parkNanos(LOOK_NANOS);
+    }
+    endedByItself();
+  }
+
+  private void endedByItself() {
+    ending.lock();
+    try {
+      if (lastReading().isPresent() || letGo) {
+        return;
+      }
+      SandboxEnd.Reason reason = SandboxEnd.Reason.AGENT_LOST;
+      if (goodbye.equals(PAID_TIME_OVER)) {
+        reason = SandboxEnd.Reason.PAID_TIME_OVER;
+      } else if (cgroup.outOfMemoryKills() > 0) {
+        reason = SandboxEnd.Reason.OUT_OF_MEMORY;
+      }
+      Optional<UsageReading> usage;
+      try {
+        usage = Optional.of(remove());
+      } catch (EngineException e) {
+        logger
+            .atWarn()
+            .addKeyValue("sandbox_id", id)
+            .setCause(e)
+            .log("An ended sandbox could not be removed");
+        usage = Optional.of(meter.read());
+      }
+      tell(new SandboxEnd(reason, usage));
+    } finally {
+      ending.unlock();
+    }
+  }
+
+  private void tell(SandboxEnd known) {
+    List<Consumer<SandboxEnd>> waiting;
+    synchronized (this) {
+      end = Optional.of(known);
+      waiting = callbacks;
+      callbacks = new ArrayList<>();
+    }
+    waiting.forEach(callback -> callback.accept(known));
+  }
+
+  @Override
+  public long outOfMemoryKills() {
+    return cgroup.outOfMemoryKills();
+  }
+
+  @Override
+  public ExecutionEnd.Reason whyLost() {
+    if (letGo) {
+      return ExecutionEnd.Reason.LOST;
+    }
+    boolean ended = stopping || !goodbye.isEmpty() || awaitEmpty(END_TIME);
+    return ended ? ExecutionEnd.Reason.SANDBOX_ENDED : ExecutionEnd.Reason.LOST;
+  }
+
+  private boolean awaitEmpty(Duration timeout) {
+    long limit = System.nanoTime() + timeout.toNanos();
+    while (!cgroup.processes().isEmpty()) {
+      if (System.nanoTime() >= limit) {
+        return false;
+      }
+      LockSupport.parkNanos(LOOK_NANOS);
+    }
+    return true;
+  }
+
+  private void requireRunning() {
+    if (stopping || letGo || lastReading().isPresent()) {
+      throw new EngineException(EngineException.Kind.FAILED, "the sandbox has ended");
+    }
+  }
+}

@@ -1,0 +1,49 @@
+package dev.sandkeeper.server.engine.local;
+
+import dev.sandkeeper.server.engine.EngineException;
+import java.io.File;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Finds programs of the host. */
+final class Programs {
+
+  /** Searched after PATH, which an ordinary user may have without them. */
+  private static final List<String> SYSTEM_FOLDERS =
+      List.of("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin");
+
+  private Programs() {}
+
+  /**
+   * Returns the path of a program.
+   *
+   * @param name its name, or a path
+   * @param need what it is for and how to get it, to end the message with
+   * @throws EngineException {@code UNAVAILABLE} when it is not there
+   */
+  static Path require(String name, String need) {
+    if (name.contains("/")) {
+      Path path = Path.of(name);
+      if (Files.isExecutable(path)) {
+        return path.toAbsolutePath();
+      }
+    } else {
+      List<String> folders = new ArrayList<>();
+      String path = System.getenv("PATH");
+      if (path != null) {
+        folders.addAll(List.of(path.split(File.pathSeparator)));
+      }
+      folders.addAll(SYSTEM_FOLDERS);
+      for (String folder : folders) {
+        Path candidate = Path.of(folder, name);
+        if (!folder.isEmpty() && Files.isExecutable(candidate)) {
+          return candidate;
+        }
+      }
+    }
+    throw new EngineException(
+        EngineException.Kind.UNAVAILABLE, "the program " + name + " is not installed: " + need);
+  }
+}
