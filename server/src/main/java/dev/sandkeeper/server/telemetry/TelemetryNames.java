@@ -1,0 +1,66 @@
+package dev.sandkeeper.server.telemetry;
+
+import io.opentelemetry.api.common.AttributeKey;
+
+/**
+ * Every name of a metric, a span or an attribute. Units are UCUM's. Ids that grow without bound
+ * stay off metrics.
+ */
+final class TelemetryNames {
+  /** The instrumentation scope. */
+  static final String SCOPE = "dev.sandkeeper.server";
+
+  static final String COST_TOTAL = "sandkeeper.cost.total";
+  static final String COST_PER_SANDBOX = "sandkeeper.cost.per_sandbox";
+  static final String EXECUTION_DURATION = "sandkeeper.execution.duration";
+  static final String RESOURCE_CPU_SECONDS = "sandkeeper.resource.cpu_seconds";
+  static final String RESOURCE_MEMORY_GIB_SECONDS = "sandkeeper.resource.memory_gib_seconds";
+  static final String SANDBOX_CREATE_DURATION = "sandkeeper.sandbox.create.duration";
+  static final String SANDBOX_CREATE_TOTAL = "sandkeeper.sandbox.create.total";
+  static final String SANDBOX_TERMINATE_TOTAL = "sandkeeper.sandbox.terminate.total";
+  static final String SANDBOX_ACTIVE = "sandkeeper.sandbox.active";
+  static final String SANDBOX_ORPHANED_TOTAL = "sandkeeper.sandbox.orphaned.total";
+  static final String SANDBOX_LIFETIME = "sandkeeper.sandbox.lifetime";
+  static final String QUOTA_UTILIZATION = "sandkeeper.quota.utilization";
+  static final String QUOTA_LIMIT = "sandkeeper.quota.limit";
+  static final String QUOTA_SPENT = "sandkeeper.quota.spent";
+  static final String QUOTA_RESERVED = "sandkeeper.quota.reserved";
+  static final String QUOTA_EXCEEDED_TOTAL = "sandkeeper.quota.exceeded.total";
+  static final String ERRORS_TOTAL = "sandkeeper.errors.total";
+  static final String CLEANUP_DURATION = "sandkeeper.cleanup.duration";
+  static final String CLEANUP_FAILED_TOTAL = "sandkeeper.cleanup.failed.total";
+  static final String ENGINE_CALL_DURATION = "sandkeeper.engine.call.duration";
+  static final String LEDGER_LATENCY = "sandkeeper.ledger.latency";
+
+  static final String USD = "{USD}";
+  static final String SECONDS = "s";
+  static final String GIB_SECONDS = "{GiB.s}";
+  static final String RATIO = "1";
+
+  static final AttributeKey<String> TENANT = AttributeKey.stringKey("tenant");
+  static final AttributeKey<String> KIND = AttributeKey.stringKey("kind");
+  static final AttributeKey<String> TIER = AttributeKey.stringKey("tier");
+  static final AttributeKey<String> ENGINE = AttributeKey.stringKey("engine");
+  static final AttributeKey<String> OPERATION = AttributeKey.stringKey("operation");
+  static final AttributeKey<String> LANGUAGE = AttributeKey.stringKey("language");
+  static final AttributeKey<String> OUTCOME = AttributeKey.stringKey("outcome");
+  static final AttributeKey<String> START = AttributeKey.stringKey("start");
+  static final AttributeKey<Boolean> SUCCESS = AttributeKey.booleanKey("success");
+  static final AttributeKey<String> REASON = AttributeKey.stringKey("reason");
+  static final AttributeKey<String> STATE = AttributeKey.stringKey("state");
+  static final AttributeKey<String> SCOPE_KIND = AttributeKey.stringKey("scope_kind");
+  static final AttributeKey<String> SPEND_KIND = AttributeKey.stringKey("spend_kind");
+  static final AttributeKey<String> PERIOD = AttributeKey.stringKey("period");
+  static final AttributeKey<String> LIMIT_KIND = AttributeKey.stringKey("limit_kind");
+  static final AttributeKey<String> ERROR_TYPE = AttributeKey.stringKey("error_type");
+
+  // Names of the semantic conventions, of spans.
+  static final AttributeKey<String> RPC_SYSTEM = AttributeKey.stringKey("rpc.system");
+  static final AttributeKey<String> RPC_SERVICE = AttributeKey.stringKey("rpc.service");
+  static final AttributeKey<String> RPC_METHOD = AttributeKey.stringKey("rpc.method");
+  static final AttributeKey<Long> RPC_GRPC_STATUS_CODE =
+      AttributeKey.longKey("rpc.grpc.status_code");
+  static final AttributeKey<String> SPAN_ERROR_TYPE = AttributeKey.stringKey("error.type");
+
+  private TelemetryNames() {}
+}
