@@ -1,0 +1,120 @@
+# Sourced by the scripts of deploy/ after prepare.bash: builds, starts and stops the server.
+# shellcheck shell=bash
+# shellcheck disable=SC2154  # root is set by prepare.bash.
+
+server_jar=$root/server/target/server.jar
+client_jar=$root/client-java/target/client-java-0.1.0-SNAPSHOT.jar
+readonly JAVA_FLAGS=(--enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow)
+
+# The processes this script started and has not seen end.
+server_pid=
+task_pid=
+
+# Stops what was started; on every way out.
+stop_all() {
+  local pid
+  for pid in "$task_pid" "$server_pid"; do
+    if [ -n "$pid" ]; then
+      kill -TERM "$pid" 2>/dev/null || true
+      wait "$pid" 2>/dev/null || true
+    fi
+  done
+  task_pid=
+  server_pid=
+}
+
+# Runs a command that a signal to this script ends too: bash handles signals while it waits, not while a
+# command runs in the foreground.
+run_task() {
+  local result=0
+  "$@" &
+  task_pid=$!
+  wait "$task_pid" || result=$?
+  task_pid=
+  return "$result"
+}
+
+# A word that changes when anything does that the built jars depend on.
+build_stamp() {
+  {
+    echo "$JAVA_HOME"
+    find "$root"/pom.xml "$root"/*/pom.xml "$root"/proto/src "$root"/sql "$root"/jooq-gen/src \
+      "$root"/server/src/main "$root"/client-java/src/main -type f -printf '%P %s %T@\n' |
+      LC_ALL=C sort
+  } | sha256sum
+}
+
+# Builds server and client unless nothing changed since the last time.
+build() {
+  local stamp_file=$root/target/quickstart.stamp log=$root/target/quickstart-build.log stamp
+  mkdir -p "$root/target"
+  exec {build_lock}>"$root/target/build.lock"
+  flock "$build_lock"
+  stamp=$(build_stamp)
+  if [ ! -f "$server_jar" ] || [ ! -f "$client_jar" ] ||
+    [ "$(cat "$stamp_file" 2>/dev/null)" != "$stamp" ]; then
+    say "Building; the first time downloads the libraries and takes some minutes"
+    rm -f "$stamp_file"
+    if ! compile "$log"; then
+      grep -E '^\[ERROR\]|^\[FATAL\]' "$log" | head -20 >&2
+      die "the build failed; all of its output is in $log"
+    fi
+    printf '%s\n' "$stamp" >"$stamp_file"
+  fi
+  exec {build_lock}>&-
+}
+
+compile() {
+  local out progress result=0
+  exec {out}> >(tee "$1" | show_progress)
+  progress=$!
+  run_task exec_maven -Dmaven.test.skip=true package >&"$out" 2>&1 || result=$?
+  exec {out}>&-
+  wait "$progress" || true
+  return "$result"
+}
+
+# One line for each module, and one for each hundred downloads.
+show_progress() {
+  awk '
+    /^Downloaded from/ { if (++files % 100 == 0) { print "  " files " files downloaded"; fflush() } }
+    /^\[INFO\] Building .*\[[0-9]+\/[0-9]+\]$/ { sub(/^\[INFO\] /, "  "); print; fflush() }'
+}
+
+# Starts the server with its data in a folder and waits until it serves.
+#   start_server PORT DATA_FOLDER
+start_server() {
+  local port=$1 data=$2 log=$2/server.log flags=("${JAVA_FLAGS[@]}" -Xmx512m)
+  if answers "$port"; then
+    die "something listens on port $port already; give another by --port"
+  fi
+  # It dies with this script, however that ends.
+  SANDKEEPER_SERVER_HOST=127.0.0.1 SANDKEEPER_SERVER_PORT=$port SANDKEEPER_DATA_FOLDER=$data \
+    SANDKEEPER_BOOTSTRAP_KEY_FILE=$data/admin-key \
+    setpriv --pdeathsig TERM "$JAVA_HOME/bin/java" "${flags[@]}" \
+    -cp "$server_jar:$root/server/target/lib/*" dev.sandkeeper.server.Main </dev/null >"$log" 2>&1 &
+  server_pid=$!
+  local waited=0
+  until serving "$port"; do
+    if ! kill -0 "$server_pid" 2>/dev/null; then
+      server_pid=
+      tail -n 5 "$log" >&2
+      die "the server did not start; its log is $log"
+    fi
+    [ "$waited" -lt 600 ] || die "the server did not serve within a minute; its log is $log"
+    waited=$((waited + 1))
+    sleep 0.1
+  done
+}
+
+# True when something accepts connections on a port of this machine.
+answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# True when the server's health check says that it serves.
+serving() {
+  local status
+  {
+    printf 'GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' >&3 &&
+      IFS= read -r -t 5 status <&3 && [[ $status == "HTTP/1.1 200"* ]]
+  } 3<>"/dev/tcp/127.0.0.1/$1"
+} 2>/dev/null
