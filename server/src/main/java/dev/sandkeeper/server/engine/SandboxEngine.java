@@ -38,8 +38,8 @@ public interface SandboxEngine extends AutoCloseable {
 
   /**
    * Returns everything that really runs in this engine's place, also what nobody remembers, in no
-   * particular order. A sandbox that ended while nobody looked is listed until it is destroyed, which
-   * gives its last usage.
+   * particular order. A sandbox that ended while nobody looked is listed until it is destroyed,
+   * which gives its last usage.
    *
    * @throws EngineException {@code UNAVAILABLE} when the engine cannot say what runs
    */

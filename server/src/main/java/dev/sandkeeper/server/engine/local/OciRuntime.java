@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 
 /** The OCI runtime's command line. */
 final class OciRuntime {
@@ -25,6 +26,8 @@ final class OciRuntime {
 
   /** An empty file of a tmpfs takes about 1 KiB that its size limit does not count. */
   private static final long INODES_PER_MIB = 256;
+
+  private static final long RETRY_NANOS = 2_000_000;
 
   private static final int MAX_MESSAGE_CHARS = 2_000;
 
@@ -97,12 +100,21 @@ final class OciRuntime {
     }
   }
 
-  /** Removes what the runtime keeps of a container whose processes are gone. */
+  /**
+   * Removes what the runtime keeps of a container whose processes are killed. A process leaves its
+   * control group a moment before it counts as dead, so the runtime may have to be asked again.
+   */
   void delete(SandboxId id) {
+    long limit = System.nanoTime() + TIMEOUT.toNanos();
     Captured captured = capture("delete", id.value());
-    if (captured.exitCode() != 0 && Files.exists(state.resolve(id.value()))) {
-      throw new EngineException(
-          EngineException.Kind.FAILED, "the sandbox could not be removed: " + captured.text());
+    while (captured.exitCode() != 0 && knows(id)) {
+      if (System.nanoTime() >= limit) {
+        throw new EngineException(
+            EngineException.Kind.FAILED,
+            "the sandbox could not be removed: " + captured.text().strip());
+      }
+      LockSupport.parkNanos(RETRY_NANOS);
+      captured = capture("delete", id.value());
     }
   }
 

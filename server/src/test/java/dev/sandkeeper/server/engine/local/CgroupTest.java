@@ -1,0 +1,204 @@
+package dev.sandkeeper.server.engine.local;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.engine.EngineException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/**
+ * Control groups as kernels show them, written to a folder: version 1 from a hybrid machine,
+ * version 2 from one with nothing else. The real ones are met by the tests of the engine.
+ */
+class CgroupTest {
+
+  private static final SandboxId ID = new SandboxId("abcdefghij0123456789");
+
+  @TempDir Path root;
+
+  private void write(String file, String content) throws IOException {
+    Path path = root.resolve(file);
+    Files.createDirectories(path.getParent());
+    Files.writeString(path, content);
+  }
+
+  private CgroupTree unified() throws IOException {
+    write("cgroup.controllers", "cpuset cpu io memory hugetlb pids rdma misc\n");
+    write("sandkeeper/cgroup.controllers", "cpuset cpu memory pids\n");
+    return CgroupTree.detect(root, "sandkeeper");
+  }
+
+  private CgroupTree hybrid() throws IOException {
+    for (String controller : List.of("cpu", "cpuacct", "memory", "pids", "freezer", "systemd")) {
+      Files.createDirectories(root.resolve(controller).resolve("sandkeeper"));
+    }
+    write("unified/cgroup.controllers", "\n");
+    return CgroupTree.detect(root, "sandkeeper");
+  }
+
+  @Test
+  void versionTwoIsRead() throws IOException {
+    String group = "sandkeeper/range-3/" + ID + "/";
+    CgroupTree tree = unified();
+    write(
+        group + "cpu.stat",
+        """
+        usage_usec 1234567
+        user_usec 1000000
+        system_usec 234567
+        nr_periods 12
+        nr_throttled 3
+        throttled_usec 4567
+        """);
+    write(group + "memory.current", "73400320\n");
+    write(group + "memory.peak", "104857600\n");
+    write(
+        group + "memory.stat",
+        """
+        anon 41943040
+        file 31457280
+        inactive_anon 1
+        inactive_file 10485760
+        active_file 20971520
+        """);
+    write(group + "memory.events", "low 0\nhigh 0\nmax 17\noom 2\noom_kill 1\noom_group_kill 0\n");
+    write(group + "cgroup.procs", "4711\n4712\n");
+
+    Cgroup cgroup = tree.sandbox(3, ID);
+    assertThat(tree.unified()).isTrue();
+    assertThat(tree.pathOf(3, ID)).isEqualTo("/sandkeeper/range-3/" + ID);
+    assertThat(cgroup.cpuMicros()).hasValue(1_234_567);
+    assertThat(cgroup.memoryBytes()).hasValue(73_400_320 - 10_485_760);
+    assertThat(cgroup.peakMemoryBytes()).hasValue(104_857_600);
+    assertThat(cgroup.outOfMemoryKills()).isEqualTo(1);
+    assertThat(cgroup.processes()).containsExactly(4711L, 4712L);
+    assertThat(tree.rangeOf(ID)).hasValue(3);
+  }
+
+  @Test
+  void olderVersionTwoHasNoPeakAndSaysSo() throws IOException {
+    CgroupTree tree = unified();
+    write("sandkeeper/range-0/" + ID + "/memory.current", "4096\n");
+    write("sandkeeper/range-0/" + ID + "/memory.stat", "anon 4096\ninactive_file 0\n");
+
+    assertThat(tree.sandbox(0, ID).peakMemoryBytes()).isEmpty();
+    assertThat(tree.sandbox(0, ID).memoryBytes()).hasValue(4096);
+  }
+
+  @Test
+  void versionOneOfAHybridTreeIsRead() throws IOException {
+    CgroupTree tree = hybrid();
+    String group = "/sandkeeper/range-5/" + ID + "/";
+    write("cpuacct" + group + "cpuacct.usage", "1234567890\n");
+    write("memory" + group + "memory.usage_in_bytes", "73400320\n");
+    write("memory" + group + "memory.max_usage_in_bytes", "104857600\n");
+    write(
+        "memory" + group + "memory.stat",
+        """
+        cache 1
+        inactive_file 1
+        hierarchical_memory_limit 268435456
+        total_inactive_file 3400320
+        """);
+    write("memory" + group + "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 4\n");
+    write("pids" + group + "cgroup.procs", "99\n");
+
+    Cgroup cgroup = tree.sandbox(5, ID);
+    assertThat(tree.unified()).isFalse();
+    assertThat(cgroup.cpuMicros()).hasValue(1_234_567);
+    assertThat(cgroup.memoryBytes()).hasValue(70_000_000);
+    assertThat(cgroup.peakMemoryBytes()).hasValue(104_857_600);
+    assertThat(cgroup.outOfMemoryKills()).isEqualTo(4);
+    assertThat(cgroup.processes()).containsExactly(99L);
+    assertThat(tree.rangeOf(ID)).hasValue(5);
+  }
+
+  @Test
+  void whatIsGoneOrUnreadableIsAbsentNotZero() throws IOException {
+    CgroupTree tree = unified();
+    Cgroup gone = tree.sandbox(1, ID);
+    write("sandkeeper/range-2/" + ID + "/cpu.stat", "user_usec 5\n");
+    write("sandkeeper/range-2/" + ID + "/memory.current", "max\n");
+
+    assertThat(gone.cpuMicros()).isEmpty();
+    assertThat(gone.memoryBytes()).isEmpty();
+    assertThat(gone.peakMemoryBytes()).isEmpty();
+    assertThat(gone.processes()).isEmpty();
+    assertThat(tree.sandbox(2, ID).cpuMicros()).isEmpty();
+    assertThat(tree.sandbox(2, ID).memoryBytes()).isEmpty();
+    assertThat(tree.rangeOf(new SandboxId("x".repeat(20)))).isEmpty();
+  }
+
+  @Test
+  void swapIsLimitedWhereTheKernelCountsIt() throws IOException {
+    assertThat(unified().limitsSwap()).isFalse();
+    write("sandkeeper/memory.swap.max", "max\n");
+    assertThat(CgroupTree.detect(root, "sandkeeper").limitsSwap()).isTrue();
+  }
+
+  @Test
+  void missingFolderIsSaidWithWhatToDo() {
+    assertThatExceptionOfType(EngineException.class)
+        .isThrownBy(() -> CgroupTree.detect(root, "sandkeeper"))
+        .withMessageContainingAll("control group", "deploy/setup-host", "deploy/lib/in-namespace");
+  }
+
+  @Test
+  void rangesAreClaimedOnceAndGivenBack() throws IOException {
+    CgroupTree tree = hybrid();
+    IdRanges ours = new IdRanges(tree, 1, 3);
+    IdRanges ofAnotherServer = new IdRanges(CgroupTree.detect(root, "sandkeeper"), 1, 3);
+
+    assertThat(List.of(ours.claim(), ofAnotherServer.claim(), ours.claim()))
+        .containsExactlyInAnyOrder(0, 1, 2);
+    assertThatExceptionOfType(EngineException.class)
+        .isThrownBy(ours::claim)
+        .withMessageContaining("all 3 id ranges are in use");
+    tree.release(1, Optional.of(ID));
+    assertThat(ofAnotherServer.claim()).isEqualTo(1);
+    assertThat(ours.firstId(2)).isEqualTo(1 + 2 * 65_536);
+  }
+
+  @Test
+  void rangesComeFromTheNamespacesMaps() throws IOException {
+    CgroupTree tree = hybrid();
+    write("proc/uid_map", "         0        999          1\n         1    1000000     262144\n");
+    write("proc/gid_map", "         0        995          1\n         1    1000000     196608\n");
+
+    IdRanges ranges = IdRanges.ofThisProcess(tree, root.resolve("proc"));
+    for (int i = 0; i < 3; i++) {
+      assertThat(ranges.claim()).isEqualTo(i);
+    }
+    assertThatExceptionOfType(EngineException.class).isThrownBy(ranges::claim);
+  }
+
+  @Test
+  void processOutsideANamespaceIsToldWhatToDo() throws IOException {
+    CgroupTree tree = hybrid();
+    write("proc/uid_map", "         0          0 4294967295\n");
+    write("proc/gid_map", "         0          0 4294967295\n");
+
+    assertThatExceptionOfType(EngineException.class)
+        .isThrownBy(() -> IdRanges.ofThisProcess(tree, root.resolve("proc")))
+        .withMessageContainingAll("deploy/setup-host", "deploy/lib/in-namespace")
+        .satisfies(e -> assertThat(e.kind()).isEqualTo(EngineException.Kind.UNAVAILABLE));
+  }
+
+  @Test
+  void namespaceWithoutSubordinateIdsIsToldWhatToDo() throws IOException {
+    CgroupTree tree = hybrid();
+    write("proc/uid_map", "         0       1000          1\n");
+    write("proc/gid_map", "         0       1000          1\n");
+
+    assertThatExceptionOfType(EngineException.class)
+        .isThrownBy(() -> IdRanges.ofThisProcess(tree, root.resolve("proc")))
+        .withMessageContaining("deploy/setup-host");
+  }
+}
