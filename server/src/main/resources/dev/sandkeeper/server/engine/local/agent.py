@@ -56,6 +56,7 @@ MAX_CHILDREN = 96
 DRAIN_SECONDS = 0.05
 # How long a cell may take to obey an interrupt when the engine went away, before it is killed.
 INTERRUPT_SECONDS = 2.0
+INTERRUPT_AGAIN_MILLIS = 100
 REDIAL_FIRST_SECONDS = 0.02
 REDIAL_MOST_SECONDS = 0.5
 REQUEST_SECONDS = 30.0
@@ -994,17 +995,18 @@ class Context:
         """The engine went away in the middle of a cell: ends the cell, and keeps the variables."""
         if cell.over_at is not None:
             return
-        signal_tree(signal.SIGINT)
         deadline = time.monotonic() + INTERRUPT_SECONDS
         cell.channel = Nowhere()
         while cell.over_at is None and time.monotonic() < deadline:
+            # Again and again: one that comes before the cell has begun is ignored.
+            signal_tree(signal.SIGINT)
             poller = select.poll()
             poller.register(self.wakeup.reader, select.POLLIN)
             cell.register(poller)
             for output in cell.outputs:
                 if output.fd >= 0:
                     poller.register(output.fd, select.POLLIN)
-            poller.poll(max(0.0, deadline - time.monotonic()) * 1000)
+            poller.poll(INTERRUPT_AGAIN_MILLIS)
             self.wakeup.clear()
             cell.children_ended()
             for output in cell.outputs:
@@ -1139,18 +1141,21 @@ class Cell:
         kept_cwd = None
         code = 1
         try:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            os.environb.update(self.environment)
-            if self.cwd:
-                kept_cwd = os.getcwd()
-                enter(self.cwd)
-            code = self.evaluate()
+            try:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                os.environb.update(self.environment)
+                if self.cwd:
+                    kept_cwd = os.getcwd()
+                    enter(self.cwd)
+                code = self.evaluate()
+            finally:
+                # From here on an interrupt would hit the agent's code, not the user's.
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
         except SystemExit as end:
             code = self.exit_code(end)
         except BaseException as error:
             self.explain(error)
         try:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
         except BaseException as error:
