@@ -238,18 +238,19 @@ COMMENT ON FUNCTION ledger_shares IS
 
 -- Counters ---------------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION ledger_open_periods(p_limit_ids bigint[], p_period_starts timestamptz[], p_now timestamptz)
+CREATE FUNCTION ledger_open_periods(p_limit_ids bigint[], p_period_starts timestamptz[], p_booked bigint[], p_now timestamptz)
 RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-  -- The records so far are none in a period that has just begun; in one that began before its limit was set they count.
+  -- The records so far are none in a period that has just begun; in one that began before its limit was set they count,
+  -- but for those that the caller has just written and is about to charge.
   WITH opened AS (
     INSERT INTO quota_period (limit_id, period_start, period_end, limit_nano_usd, spent_nano_usd, excess_nano_usd)
     SELECT l.limit_id, k.period_start, ledger_period_end(l.period, k.period_start), l.amount_nano_usd, r.spent,
            greatest(r.spent - l.amount_nano_usd, 0)
-    FROM unnest(p_limit_ids, p_period_starts) AS k (limit_id, period_start)
+    FROM unnest(p_limit_ids, p_period_starts, p_booked) AS k (limit_id, period_start, booked)
     JOIN quota_limit l ON l.limit_id = k.limit_id
     CROSS JOIN LATERAL (
-      SELECT coalesce(sum(c.amount_nano_usd), 0)::bigint AS spent
+      SELECT coalesce(sum(c.amount_nano_usd), 0)::bigint - k.booked AS spent
       FROM cost_record c
       WHERE c.tenant_id = l.tenant_id AND c.from_time >= k.period_start
         AND c.from_time < coalesce(ledger_period_end(l.period, k.period_start), 'infinity'::timestamptz)
@@ -263,7 +264,7 @@ BEGIN
   SELECT limit_id, period_start, 'CREATED', excess_nano_usd, p_now FROM opened WHERE excess_nano_usd > 0;
 END
 $$;
-COMMENT ON FUNCTION ledger_open_periods IS 'Makes the counters of limits and periods that have none yet.';
+COMMENT ON FUNCTION ledger_open_periods IS 'Makes the counters of limits and periods that have none yet; p_booked is what cost records just written in this transaction hold of each, which is left out.';
 
 CREATE FUNCTION ledger_changes(
   p_tenant_id text, p_hold_id bigint, p_booked_at timestamptz[], p_booked bigint[], p_held_at timestamptz[], p_held bigint[]
@@ -312,7 +313,7 @@ BEGIN
   FROM unnest(v_limit, v_start) AS k (limit_id, period_start)
   JOIN quota_period q ON q.limit_id = k.limit_id AND q.period_start = k.period_start;
   IF v_count < cardinality(v_limit) THEN
-    PERFORM ledger_open_periods(v_limit, v_start, p_now);
+    PERFORM ledger_open_periods(v_limit, v_start, v_booked, p_now);
   END IF;
   PERFORM FROM quota_period q
   JOIN unnest(v_limit, v_start) AS k (limit_id, period_start) ON q.limit_id = k.limit_id AND q.period_start = k.period_start
@@ -371,7 +372,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ledger_charge IS
-  'Books amounts and replaces what a hold reserves, on every limit of a tenant, all or nothing. Returns no row when done; else changes nothing and returns the limit that refused. With p_must_book it never refuses: what already happened is booked, and an overrun recorded.';
+  'Charges amounts whose cost records have just been written and replaces what a hold reserves, on every limit of a tenant, all or nothing. Returns no row when done; else changes nothing and returns the limit that refused. With p_must_book it never refuses: what already happened is booked, and an overrun recorded.';
 
 -- Admit, extend, settle, release -----------------------------------------------------------------------------------------
 
@@ -733,7 +734,8 @@ BEGIN
       CROSS JOIN LATERAL ledger_hold_parts(h.tier, h.cpu_cores, h.memory_mib, h.from_time, h.until_time, h.exact_cost_nano_usd) AS part
       WHERE h.tenant_id = p_tenant_id AND h.state = 'OPEN'
     ) AS t;
-    PERFORM ledger_open_periods(array_fill(v_limit, ARRAY[cardinality(v_starts)]), v_starts, p_now);
+    PERFORM ledger_open_periods(
+      array_fill(v_limit, ARRAY[cardinality(v_starts)]), v_starts, array_fill(0::bigint, ARRAY[cardinality(v_starts)]), p_now);
     INSERT INTO hold_limit (hold_id, limit_id, period_start, amount_nano_usd)
     SELECT h.hold_id, v_limit, ledger_period_start(p_period, part.from_time), sum(part.amount_nano_usd)
     FROM hold h

@@ -1,0 +1,260 @@
+package dev.sandkeeper.server.ledger;
+
+import static dev.sandkeeper.jooq.Tables.API_KEY;
+import static dev.sandkeeper.jooq.Tables.EXECUTION;
+import static dev.sandkeeper.jooq.Tables.SANDBOX;
+import static dev.sandkeeper.jooq.Tables.TENANT;
+
+import dev.sandkeeper.server.base.ExecutionId;
+import dev.sandkeeper.server.base.IdGenerator;
+import dev.sandkeeper.server.base.Page;
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.base.TenantId;
+import dev.sandkeeper.server.engine.UsageReading;
+import dev.sandkeeper.server.store.JooqTransactions;
+import dev.sandkeeper.server.store.LedgerRepositories;
+import dev.sandkeeper.server.store.StoreAccess;
+import dev.sandkeeper.server.store.database.DatabaseExtension;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.Random;
+import java.util.UUID;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.jooq.DSLContext;
+import org.jooq.JSONB;
+
+/** The ledger over a real database, and the rows that other rooms would write. */
+final class Books {
+  static final Duration LEASE = Duration.ofSeconds(60);
+  static final Duration STOP_TIME = Duration.ofSeconds(5);
+  static final LedgerSettings SETTINGS = new LedgerSettings(LEASE, STOP_TIME);
+
+  private static final AtomicInteger COUNTER = new AtomicInteger();
+  private static final byte[] HASH = new byte[32];
+
+  final JooqTransactions transactions;
+  final Ledger ledger;
+  final Limits limits;
+  final Prices prices;
+  final CostRepository costs;
+  private final IdGenerator ids = new IdGenerator(new Random());
+
+  Books(DatabaseExtension database) {
+    transactions = database.transactions();
+    ledger = new Ledger(LedgerRepositories.ledger(transactions), SETTINGS);
+    limits = new Limits(LedgerRepositories.limits(transactions));
+    prices = new Prices(LedgerRepositories.prices(transactions), SETTINGS);
+    costs = LedgerRepositories.costs(transactions);
+  }
+
+  /** Adds a tenant of its own for a test. */
+  TenantId tenant() {
+    TenantId tenant = new TenantId("tenant-" + COUNTER.incrementAndGet());
+    transactions
+        .context()
+        .insertInto(TENANT, TENANT.TENANT_ID, TENANT.CREATE_TIME)
+        .values(tenant.value(), Instant.EPOCH)
+        .execute();
+    byte[] secretHash = new byte[32];
+    new Random().nextBytes(secretHash);
+    transactions
+        .context()
+        .insertInto(
+            API_KEY,
+            API_KEY.KEY_ID,
+            API_KEY.TENANT_ID,
+            API_KEY.NAME,
+            API_KEY.SECRET_HASH,
+            API_KEY.SCOPES,
+            API_KEY.CREATE_TIME)
+        .values(tenant.value(), tenant.value(), "", secretHash, new String[] {"run"}, Instant.EPOCH)
+        .execute();
+    return tenant;
+  }
+
+  /** What a test wants to run. */
+  record Wish(
+      TenantId tenant,
+      UUID requestId,
+      SandboxId sandboxId,
+      String tier,
+      int cpuCores,
+      int memoryMib,
+      Duration timeout) {
+    Wish withRequestId(UUID other) {
+      return new Wish(tenant, other, sandboxId, tier, cpuCores, memoryMib, timeout);
+    }
+  }
+
+  /** E2B's default sandbox, for an hour. */
+  Wish wish(TenantId tenant) {
+    return wish(tenant, "standard", 2, 512);
+  }
+
+  Wish wish(TenantId tenant, String tier, int cpuCores, int memoryMib) {
+    return new Wish(
+        tenant, UUID.randomUUID(), ids.sandboxId(), tier, cpuCores, memoryMib, Duration.ofHours(1));
+  }
+
+  /** Admits, and adds the sandbox's row as its room would. */
+  Admission admit(Wish wish, Instant now) {
+    return transactions.call(transaction -> {
+      Admission admission =
+          ledger.admit(
+              transaction,
+              new AdmissionRequest(
+                  wish.tenant(),
+                  wish.requestId(),
+                  wish.sandboxId(),
+                  wish.tier(),
+                  wish.cpuCores(),
+                  wish.memoryMib(),
+                  wish.timeout()),
+              now);
+      if (admission instanceof Admission.Granted granted) {
+        insert(StoreAccess.contextOf(transaction), wish, granted.paidUntil(), now);
+      }
+      return admission;
+    });
+  }
+
+  /** Admits and starts at the same moment. */
+  SandboxId run(Wish wish, Instant now) {
+    Admission admission = admit(wish, now);
+    if (!(admission instanceof Admission.Granted)) {
+      throw new AssertionError(admission);
+    }
+    start(wish, now);
+    return wish.sandboxId();
+  }
+
+  void start(Wish wish, Instant now) {
+    transactions
+        .context()
+        .update(SANDBOX)
+        .set(SANDBOX.STATE, "RUNNING")
+        .set(SANDBOX.START_TIME, now)
+        .set(SANDBOX.EXPIRE_TIME, now.plus(wish.timeout()))
+        .where(SANDBOX.SANDBOX_ID.eq(wish.sandboxId().value()), SANDBOX.STATE.eq("PENDING"))
+        .execute();
+  }
+
+  void release(SandboxId sandbox, Instant now) {
+    transactions.run(transaction -> {
+      ledger.release(transaction, sandbox, now);
+      StoreAccess.contextOf(transaction)
+          .update(SANDBOX)
+          .set(SANDBOX.STATE, "FAILED")
+          .set(SANDBOX.END_TIME, now)
+          .where(SANDBOX.SANDBOX_ID.eq(sandbox.value()))
+          .execute();
+    });
+  }
+
+  Extension extend(SandboxId sandbox, Instant now) {
+    return extend(sandbox, UsageReading.NOTHING, now);
+  }
+
+  Extension extend(SandboxId sandbox, UsageReading usage, Instant now) {
+    return transactions.call(transaction -> ledger.extend(transaction, sandbox, 1, usage, now));
+  }
+
+  Settlement settle(SandboxId sandbox, Instant end) {
+    return settle(sandbox, Optional.of(UsageReading.NOTHING), end);
+  }
+
+  Settlement settle(SandboxId sandbox, Optional<UsageReading> usage, Instant end) {
+    return transactions.call(
+        transaction -> ledger.settle(transaction, sandbox, 1, usage, end, EndReason.TERMINATED));
+  }
+
+  ExecutionId execute(TenantId tenant, SandboxId sandbox, Instant start) {
+    ExecutionId execution = ids.executionId();
+    transactions
+        .context()
+        .insertInto(EXECUTION)
+        .set(EXECUTION.EXECUTION_ID, execution.value())
+        .set(EXECUTION.SANDBOX_ID, sandbox.value())
+        .set(EXECUTION.TENANT_ID, tenant.value())
+        .set(EXECUTION.REQUEST_ID, UUID.randomUUID())
+        .set(EXECUTION.REQUEST_HASH, HASH)
+        .set(EXECUTION.KIND, "command")
+        .set(EXECUTION.STATE, "RUNNING")
+        .set(EXECUTION.START_TIME, start)
+        .set(EXECUTION.CODE_HASH, HASH)
+        .execute();
+    return execution;
+  }
+
+  void finish(ExecutionId execution, Instant end) {
+    transactions
+        .context()
+        .update(EXECUTION)
+        .set(EXECUTION.STATE, "FINISHED")
+        .set(EXECUTION.REASON, "COMPLETED")
+        .set(EXECUTION.END_TIME, end)
+        .where(EXECUTION.EXECUTION_ID.eq(execution.value()))
+        .execute();
+  }
+
+  NanoUsd executionCost(ExecutionId execution, Instant now) {
+    return transactions.call(transaction -> ledger.executionCost(transaction, execution, now));
+  }
+
+  Limit limit(TenantId tenant, LimitPeriod period, long nanoUsd, Instant now) {
+    return transactions.call(
+        transaction -> limits.set(transaction, tenant, period, new NanoUsd(nanoUsd), now));
+  }
+
+  Price price(String tier, PriceBasis basis, Rates rates, Instant start, Instant now) {
+    return transactions.call(
+        transaction -> prices.create(transaction, tier, basis, rates, Optional.of(start), now));
+  }
+
+  QuotaStatus quota(TenantId tenant, Instant now) {
+    return limits.quota(tenant, now).getFirst();
+  }
+
+  /** Returns the cost records of a sandbox, oldest first. */
+  List<CostRecord> records(TenantId tenant, SandboxId sandbox) {
+    return costs
+        .list(CostQuery.of(tenant).withSandboxId(sandbox), new Page.Request(1000, Optional.empty()))
+        .items()
+        .reversed();
+  }
+
+  static UsageReading reading(long cpuMicros, long memoryMibMillis) {
+    return new UsageReading(
+        OptionalLong.of(cpuMicros), OptionalLong.of(memoryMibMillis), OptionalLong.of(1));
+  }
+
+  private static void insert(DSLContext context, Wish wish, Instant paidUntil, Instant now) {
+    context
+        .insertInto(SANDBOX)
+        .set(SANDBOX.SANDBOX_ID, wish.sandboxId().value())
+        .set(SANDBOX.TENANT_ID, wish.tenant().value())
+        .set(SANDBOX.REQUEST_ID, wish.requestId())
+        .set(SANDBOX.REQUEST_HASH, HASH)
+        .set(SANDBOX.TEMPLATE, "base")
+        .set(SANDBOX.TIER, wish.tier())
+        .set(SANDBOX.ENGINE, "local")
+        .set(SANDBOX.NODE_ID, "node")
+        .set(SANDBOX.GENERATION, 1L)
+        .set(SANDBOX.STATE, "PENDING")
+        .set(SANDBOX.CPU_CORES, wish.cpuCores())
+        .set(SANDBOX.MEMORY_MIB, wish.memoryMib())
+        .set(SANDBOX.DISK_MIB, 1024)
+        .set(SANDBOX.TIMEOUT_MS, wish.timeout().toMillis())
+        .set(SANDBOX.METADATA, JSONB.valueOf("{}"))
+        .set(SANDBOX.CONVERSATION_ID, "conversation")
+        .set(SANDBOX.AGENT_ID, "agent")
+        .set(SANDBOX.KEY_ID, wish.tenant().value())
+        .set(SANDBOX.CREATE_TIME, now)
+        .set(SANDBOX.EXPIRE_TIME, now.plus(wish.timeout()))
+        .set(SANDBOX.PAID_UNTIL, paidUntil)
+        .execute();
+  }
+}
