@@ -17,7 +17,7 @@ die() {
 # True for a folder with a JDK of the right version that this user can run.
 is_jdk() {
   [ -n "$1" ] && [ -x "$1/bin/javac" ] && [ -r "$1/release" ] &&
-    grep -q "^JAVA_VERSION=\"$JDK[.\"+]" "$1/release"
+    grep -q "^JAVA_VERSION=\"${JDK}[.\"+]" "$1/release"
 }
 
 # Sets JAVA_HOME to a JDK of the right version: the one it names, else the first of the usual places.
@@ -115,6 +115,7 @@ hand_over_maven() {
   local home=$1 file
   for file in settings.xml settings-security.xml toolchains.xml; do
     if [ -f "$HOME/.m2/$file" ]; then
+      # shellcheck disable=SC2016  # For the inner shell to expand.
       as_user sh -c 'umask 077; cat >"$1"' sh "$home/.m2/$file" <"$HOME/.m2/$file"
     fi
   done
