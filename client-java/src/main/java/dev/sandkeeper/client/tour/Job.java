@@ -16,6 +16,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.function.Consumer;
+import java.util.function.LongSupplier;
 
 /** What an agent does: makes a sandbox, runs code in it, moves files, ends it. */
 final class Job {
@@ -41,14 +42,19 @@ final class Job {
 
   private final SandkeeperClient client;
   private final PrintStream out;
+  private final LongSupplier nanoTime;
 
-  Job(SandkeeperClient client, PrintStream out) {
+  /**
+   * @param nanoTime a monotonic clock, in nanoseconds from any start
+   */
+  Job(SandkeeperClient client, PrintStream out, LongSupplier nanoTime) {
     this.client = client;
     this.out = out;
+    this.nanoTime = nanoTime;
   }
 
   LeasedSandbox createSandbox(CreateSandboxRequest request) {
-    long start = System.nanoTime();
+    long start = nanoTime.getAsLong();
     LeasedSandbox sandbox = LeasedSandbox.create(client, request);
     Resources resources = sandbox.sandbox().getResources();
     out.printf(
@@ -67,13 +73,14 @@ final class Job {
   void runPython(LeasedSandbox sandbox) {
     out.printf("%nPython, each line when it arrives:%n");
     List<Duration> arrivals = new ArrayList<>();
-    long start = System.nanoTime();
+    long start = nanoTime.getAsLong();
     try (ExecutionStream stream = client.runPython(sandbox.id(), PYTHON)) {
       finish(
           stream,
           line -> {
-            arrivals.add(since(start));
-            out.printf("    +%s  %s%n", Text.seconds(since(start)), line);
+            Duration arrival = since(start);
+            arrivals.add(arrival);
+            out.printf("    +%s  %s%n", Text.seconds(arrival), line);
           });
     }
     if (arrivals.size() != STEPS) {
@@ -124,7 +131,7 @@ final class Job {
   }
 
   void end(LeasedSandbox sandbox) {
-    long start = System.nanoTime();
+    long start = nanoTime.getAsLong();
     sandbox.close();
     out.printf("%nSandbox ended in %s%n", Text.seconds(since(start)));
   }
@@ -152,7 +159,7 @@ final class Job {
     }
   }
 
-  private static Duration since(long startNanos) {
-    return Duration.ofNanos(System.nanoTime() - startNanos);
+  private Duration since(long startNanos) {
+    return Duration.ofNanos(nanoTime.getAsLong() - startNanos);
   }
 }

@@ -8,6 +8,7 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.function.LongSupplier;
 
 /**
  * Shows the main job: runs an agent's code in a sandbox, streams its output, and reads the books on
@@ -29,11 +30,12 @@ public final class Tour {
     System.exit(run(args[0], Path.of(args[1]), System.out, System.err));
   }
 
-  private static int run(String target, Path keyFile, PrintStream out, PrintStream err) {
+  /** Runs the tour and returns the exit code. */
+  static int run(String target, Path keyFile, PrintStream out, PrintStream err) {
     try {
       String key = Files.readString(keyFile, StandardCharsets.UTF_8).strip();
       try (SandkeeperClient client = SandkeeperClient.builder(target, key).plaintext().build()) {
-        run(client, out);
+        run(client, out, System::nanoTime);
       }
       return 0;
     } catch (TourFailure | SandkeeperException e) {
@@ -45,8 +47,9 @@ public final class Tour {
   }
 
   /** Runs the tour over a connection. */
-  static void run(SandkeeperClient client, PrintStream out) throws IOException {
-    Job job = new Job(client, out);
+  static void run(SandkeeperClient client, PrintStream out, LongSupplier nanoTime)
+      throws IOException {
+    Job job = new Job(client, out, nanoTime);
     Books books = new Books(client, out);
     books.limitTheDay();
     String sandboxId;
