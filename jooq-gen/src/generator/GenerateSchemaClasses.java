@@ -31,7 +31,7 @@ import org.jooq.meta.jaxb.Target;
  * this file.
  */
 void main(String[] arguments) throws Exception {
-  Path migrations = Files.createDirectories(Path.of(arguments[0])).toRealPath();
+  Path migrations = Path.of(arguments[0]).toRealPath();
   Path output = Path.of(arguments[1]).toAbsolutePath();
   Path work = Path.of(arguments[2]).toAbsolutePath();
   Path stamp = work.resolve("schema.sha256");

@@ -148,8 +148,7 @@ final class ArchitectureTest {
         .should()
         .resideInAnyPackage(
             Stream.concat(
-                    Stream.of(ROOT),
-                    arrows().map(arguments -> ROOT + "." + arguments.get()[0]))
+                    Stream.of(ROOT), arrows().map(arguments -> ROOT + "." + arguments.get()[0]))
                 .toArray(String[]::new))
         .check(server);
   }
