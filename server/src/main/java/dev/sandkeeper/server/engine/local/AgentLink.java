@@ -37,7 +37,6 @@ final class AgentLink implements AutoCloseable {
   private static final int MAX_SOCKET_PATH_BYTES = 107;
 
   private final Path socket;
-  private final int agentUid;
   private final Events events;
   private final Map<String, CompletableFuture<Connection>> expected = new ConcurrentHashMap<>();
   private final BlockingQueue<Command> commands = new LinkedBlockingQueue<>(MAX_QUEUED_COMMANDS);
@@ -69,7 +68,6 @@ final class AgentLink implements AutoCloseable {
    */
   AgentLink(Path folder, int agentUid, Events events) throws IOException {
     this.socket = folder.resolve("engine.sock");
-    this.agentUid = agentUid;
     this.events = events;
     checkLength(socket);
     Files.deleteIfExists(socket);
@@ -256,10 +254,5 @@ final class AgentLink implements AutoCloseable {
     }
     expected.values().forEach(future -> future.cancel(false));
     expected.clear();
-  }
-
-  /** Returns the user id that may connect. */
-  int agentUid() {
-    return agentUid;
   }
 }

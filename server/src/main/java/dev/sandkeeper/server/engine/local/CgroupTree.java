@@ -6,10 +6,14 @@ import java.io.IOException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.stream.Stream;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The part of the machine's control groups that is handed over to this user.
@@ -19,6 +23,8 @@ import java.util.OptionalInt;
  * reboot that ends all sandboxes takes all claims along.
  */
 final class CgroupTree {
+
+  private static final Logger logger = LoggerFactory.getLogger(CgroupTree.class);
 
   private static final String RANGE = "range-";
 
@@ -107,6 +113,27 @@ final class CgroupTree {
       Path claimed = folder.resolve(RANGE + range);
       id.ifPresent(sandbox -> removeFolder(claimed.resolve(sandbox.value())));
       removeFolder(claimed);
+    }
+  }
+
+  /**
+   * Gives back ranges in which nothing was started: a server that is killed between the two leaves
+   * such a claim.
+   *
+   * @param before claims made later may still be on their way
+   */
+  void releaseForgotten(Instant before) {
+    for (int range : ranges()) {
+      Path folder = claims().resolve(RANGE + range);
+      try (Stream<Path> entries = Files.list(folder)) {
+        boolean old = Files.getLastModifiedTime(folder).toInstant().isBefore(before);
+        if (old && entries.noneMatch(Files::isDirectory)) {
+          release(range, Optional.empty());
+        }
+      } catch (IOException e) {
+        // Given back meanwhile by who holds it.
+        logger.atDebug().addKeyValue("range", range).log("A claim went while it was looked at");
+      }
     }
   }
 

@@ -8,6 +8,7 @@ import dev.sandkeeper.server.engine.SandboxEngine;
 import dev.sandkeeper.server.engine.SandboxSpec;
 import dev.sandkeeper.server.engine.UsageReading;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
@@ -17,6 +18,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -37,6 +39,9 @@ import org.slf4j.LoggerFactory;
  *
  * <p>Its state folder names the place: one engine object at a time holds it, and a later one finds
  * the sandboxes of an earlier one, also of one that was killed.
+ *
+ * <p>A sandbox's disk is memory: a file system of {@code diskMib} whose content counts against
+ * {@code memoryMib} as well, so a sandbox that fills its disk has that much less for programs.
  */
 public final class LocalEngine implements SandboxEngine {
 
@@ -50,6 +55,10 @@ public final class LocalEngine implements SandboxEngine {
   private static final Duration ADOPT_TIMEOUT = Duration.ofSeconds(5);
   private static final Duration KILL_TIMEOUT = Duration.ofSeconds(10);
   private static final Duration TRANSFER_PATIENCE = Duration.ofMinutes(2);
+
+  /** Much longer than a start takes, during which a claimed range is empty. */
+  private static final Duration FORGOTTEN_AGE = Duration.ofMinutes(5);
+
   private static final long LOOK_NANOS = 500_000;
 
   private final LocalEngineSettings settings;
@@ -97,7 +106,7 @@ public final class LocalEngine implements SandboxEngine {
       Files.write(launcher, Resources.bytes("launch.sh"));
       skeleton = Skeleton.build(state.resolve("skeleton"), Path.of("/"), python);
       runtime = new OciRuntime(program, state.resolve("runtime"), launcher);
-    } catch (IOException e) {
+    } catch (IOException | UncheckedIOException e) {
       throw new EngineException(
           EngineException.Kind.UNAVAILABLE, "the state folder " + state + " cannot be used", e);
     }
@@ -107,6 +116,7 @@ public final class LocalEngine implements SandboxEngine {
             Thread.ofPlatform().daemon().name("local-engine-timer").factory());
     patience = new Patience(timer, TRANSFER_PATIENCE);
     removeLeftovers();
+    tree.releaseForgotten(Instant.now().minus(FORGOTTEN_AGE));
     long nanos = settings.sampleInterval().toNanos();
     sampling = timer.scheduleAtFixedRate(this::sample, nanos, nanos, TimeUnit.NANOSECONDS);
   }

@@ -146,7 +146,7 @@ final class OciRuntime {
         container(((ConfigObject) value).toConfig()).ifPresent(containers::add);
       }
       return containers;
-    } catch (ConfigException | ClassCastException e) {
+    } catch (ConfigException | ClassCastException | IllegalArgumentException e) {
       throw new EngineException(
           EngineException.Kind.UNAVAILABLE, program + " lists what runs in an unknown form", e);
     }

@@ -8,6 +8,8 @@ import dev.sandkeeper.server.engine.EngineException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
+import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
@@ -164,6 +166,21 @@ class CgroupTest {
     tree.release(1, Optional.of(ID));
     assertThat(ofAnotherServer.claim()).isEqualTo(1);
     assertThat(ours.firstId(2)).isEqualTo(1 + 2 * 65_536);
+  }
+
+  @Test
+  void claimsThatWereForgottenAreGivenBack() throws IOException {
+    CgroupTree tree = unified();
+    Instant now = Instant.now();
+    assertThat(tree.claim(0) && tree.claim(1)).isTrue();
+    write("sandkeeper/range-2/" + ID + "/cgroup.procs", "");
+    FileTime old = FileTime.from(now.minusSeconds(600));
+    Files.setLastModifiedTime(root.resolve("sandkeeper/range-0"), old);
+    Files.setLastModifiedTime(root.resolve("sandkeeper/range-2"), old);
+
+    tree.releaseForgotten(now.minusSeconds(300));
+
+    assertThat(tree.ranges()).containsExactlyInAnyOrder(1, 2);
   }
 
   @Test
