@@ -1,0 +1,174 @@
+package dev.sandkeeper.server.access;
+
+import dev.sandkeeper.server.audit.AuditEntry;
+import dev.sandkeeper.server.audit.AuditLog;
+import dev.sandkeeper.server.audit.AuditOperation;
+import dev.sandkeeper.server.base.BillingClock;
+import dev.sandkeeper.server.base.ErrorReason;
+import dev.sandkeeper.server.base.IdGenerator;
+import dev.sandkeeper.server.base.Principal;
+import dev.sandkeeper.server.base.SandkeeperException;
+import dev.sandkeeper.server.base.Scope;
+import dev.sandkeeper.server.base.TenantId;
+import dev.sandkeeper.server.base.Transaction;
+import dev.sandkeeper.server.base.Transactions;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.time.Instant;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+
+/**
+ * Tenants and their API keys.
+ *
+ * <p>A secret is {@code sk_} and 40 characters of {@code [a-z0-9]}, 206 bits of chance, so a plain
+ * SHA-256 of it is as good as any slow hash. It is shown once and never stored.
+ */
+public final class ApiKeys {
+  private static final String SECRET_PREFIX = "sk_";
+
+  private final Transactions transactions;
+  private final ApiKeyRepository repository;
+  private final AuditLog auditLog;
+  private final BillingClock clock;
+  private final IdGenerator ids;
+
+  /**
+   * A key that was just made.
+   *
+   * @param apiKey the key
+   * @param secret what callers send; not to be had again
+   */
+  public record Created(ApiKey apiKey, String secret) {
+    @Override
+    public String toString() {
+      return "Created[apiKey=" + apiKey + ", secret=hidden]";
+    }
+  }
+
+  /** Makes the keys over their repository. */
+  public ApiKeys(
+      Transactions transactions,
+      ApiKeyRepository repository,
+      AuditLog auditLog,
+      BillingClock clock,
+      IdGenerator ids) {
+    this.transactions = transactions;
+    this.repository = repository;
+    this.auditLog = auditLog;
+    this.clock = clock;
+    this.ids = ids;
+  }
+
+  /**
+   * Returns who calls.
+   *
+   * @param secret what the caller sent
+   * @param origin where the call came from
+   * @throws SandkeeperException {@link ErrorReason#INVALID_CREDENTIALS} when the key is not known,
+   *     has expired or was revoked; which of these is not told
+   */
+  public Principal authenticate(String secret, Principal.Origin origin) {
+    ApiKey key =
+        repository
+            .findBySecretHash(hash(secret))
+            .filter(found -> found.worksAt(clock.now()))
+            .orElseThrow(() ->
+                SandkeeperException.of(
+                    ErrorReason.INVALID_CREDENTIALS,
+                    "The API key is not known, has expired or was revoked."));
+    return new Principal(key.tenantId(), key.keyId(), key.scopes(), key.agentId(), origin);
+  }
+
+  /** Adds a tenant unless it is there. */
+  public void createTenant(Principal principal, TenantId tenantId) {
+    transactions.run(transaction -> {
+      if (repository.insertTenant(transaction, tenantId, clock.now())) {
+        audit(transaction, principal, tenantId, AuditOperation.TENANT_CHANGE, "created tenant");
+      }
+    });
+  }
+
+  /**
+   * Makes a key.
+   *
+   * @param expireTime when it stops working, in the future; empty for never
+   * @throws SandkeeperException {@link ErrorReason#TENANT_NOT_FOUND}, or {@link
+   *     ErrorReason#INVALID_FIELD} for a time that is past
+   */
+  public Created create(
+      Principal principal,
+      TenantId tenantId,
+      String name,
+      Set<Scope> scopes,
+      Optional<String> agentId,
+      Optional<Instant> expireTime) {
+    Instant now = clock.now();
+    if (expireTime.isPresent() && !expireTime.get().isAfter(now)) {
+      throw SandkeeperException.invalidField(
+          "expire_time", expireTime.get() + " (expected: later than now, " + now + ")");
+    }
+    ApiKey key =
+        new ApiKey(ids.next(), tenantId, name, scopes, agentId, now, expireTime, Optional.empty());
+    String secret = SECRET_PREFIX + ids.next() + ids.next();
+    transactions.run(transaction -> {
+      if (!repository.tenantExists(transaction, tenantId)) {
+        throw SandkeeperException.of(
+                ErrorReason.TENANT_NOT_FOUND, "There is no such tenant; create it first.")
+            .with("tenantId", tenantId);
+      }
+      repository.insert(transaction, key, hash(secret));
+      audit(
+          transaction,
+          principal,
+          tenantId,
+          AuditOperation.KEY_CHANGE,
+          "created " + key.keyId() + " with " + scopes);
+    });
+    return new Created(key, secret);
+  }
+
+  /** Returns the keys of a tenant, newest first. */
+  public List<ApiKey> list(TenantId tenantId) {
+    return repository.list(tenantId);
+  }
+
+  /**
+   * Revokes a key and returns it; one that is revoked stays as it is.
+   *
+   * @throws SandkeeperException {@link ErrorReason#API_KEY_NOT_FOUND}
+   */
+  public ApiKey revoke(Principal principal, String keyId) {
+    return transactions.call(transaction -> {
+      ApiKey key =
+          repository
+              .revoke(transaction, keyId, clock.now())
+              .orElseThrow(() ->
+                  SandkeeperException.of(ErrorReason.API_KEY_NOT_FOUND, "There is no such API key.")
+                      .with("keyId", keyId));
+      audit(transaction, principal, key.tenantId(), AuditOperation.KEY_CHANGE, "revoked " + keyId);
+      return key;
+    });
+  }
+
+  private void audit(
+      Transaction transaction,
+      Principal principal,
+      TenantId tenantId,
+      AuditOperation operation,
+      String detail) {
+    auditLog.append(
+        transaction,
+        AuditEntry.of(tenantId, clock.now(), operation).by(principal).withDetail(detail));
+  }
+
+  private static byte[] hash(String secret) {
+    try {
+      return MessageDigest.getInstance("SHA-256").digest(secret.getBytes(StandardCharsets.UTF_8));
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException(e); // every JDK has it
+    }
+  }
+}

@@ -1,0 +1,57 @@
+package dev.sandkeeper.server.execution;
+
+import dev.sandkeeper.server.base.ExecutionId;
+import dev.sandkeeper.server.base.Page;
+import dev.sandkeeper.server.base.RequestKey;
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.base.Transaction;
+import java.time.Instant;
+import java.util.List;
+import java.util.Optional;
+
+/** Keeps the executions. */
+public interface ExecutionRepository {
+
+  /** What came of an attempt to add an execution. */
+  sealed interface Insertion {
+    /** It was added, and its sandbox runs and is paid for. */
+    record Added() implements Insertion {}
+
+    /**
+     * The request id was used before.
+     *
+     * @param executionId by this execution
+     * @param contentHash for a request of this content, 32 bytes
+     */
+    record Repeated(ExecutionId executionId, byte[] contentHash) implements Insertion {}
+
+    /** The sandbox does not run, or its paid time is over. */
+    record NotRunning() implements Insertion {}
+  }
+
+  /**
+   * Adds an execution that starts now, if its sandbox runs and is paid for at its start; counts it
+   * at the sandbox. Two with the same request id at the same moment wait for each other.
+   */
+  Insertion insert(Transaction transaction, Execution execution, RequestKey requestKey);
+
+  /**
+   * Writes down how an execution ended, unless that is known already.
+   *
+   * @return whether it was written
+   */
+  boolean finish(Transaction transaction, ExecutionId executionId, Execution.Outcome outcome);
+
+  /**
+   * Ends, as LOST, all executions of the sandbox that still count as running.
+   *
+   * @return the executions as they are now
+   */
+  List<Execution> finishLost(Transaction transaction, SandboxId sandboxId, Instant endTime);
+
+  /** Returns the execution. */
+  Optional<Execution> find(ExecutionId executionId);
+
+  /** Returns a page of a sandbox's executions, newest first by start. */
+  Page<Execution> list(SandboxId sandboxId, Page.Request page);
+}

@@ -1,0 +1,290 @@
+package dev.sandkeeper.server.execution;
+
+import dev.sandkeeper.server.base.Attribution;
+import dev.sandkeeper.server.base.BillingClock;
+import dev.sandkeeper.server.base.ErrorReason;
+import dev.sandkeeper.server.base.ExecutionId;
+import dev.sandkeeper.server.base.FieldViolation;
+import dev.sandkeeper.server.base.IdGenerator;
+import dev.sandkeeper.server.base.Page;
+import dev.sandkeeper.server.base.Principal;
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.base.SandkeeperException;
+import dev.sandkeeper.server.base.Transaction;
+import dev.sandkeeper.server.base.Transactions;
+import dev.sandkeeper.server.engine.EngineException;
+import dev.sandkeeper.server.engine.ExecutionEnd;
+import dev.sandkeeper.server.engine.ExecutionSpec;
+import dev.sandkeeper.server.ledger.NanoUsd;
+import dev.sandkeeper.server.sandbox.LiveSandbox;
+import dev.sandkeeper.server.sandbox.Sandbox;
+import dev.sandkeeper.server.sandbox.SandboxListener;
+import dev.sandkeeper.server.sandbox.Sandboxes;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.function.Function;
+
+/**
+ * Starts executions and hands out their events.
+ *
+ * <p>An execution outlives the stream that started it. What a killed server had running is written
+ * down as LOST when its sandbox is taken up again or found gone.
+ */
+public final class Executions implements SandboxListener, AutoCloseable {
+  private final Transactions transactions;
+  private final ExecutionRepository repository;
+  private final Sandboxes sandboxes;
+  private final BillingClock clock;
+  private final IdGenerator ids;
+  private final ExecutionLimits limits;
+  private final KeptExecutions kept;
+  private final OutcomeRecorder outcomeRecorder;
+
+  /** Makes the executions. */
+  public Executions(
+      Transactions transactions,
+      ExecutionRepository repository,
+      Sandboxes sandboxes,
+      BillingClock clock,
+      IdGenerator ids,
+      ExecutionLimits limits,
+      KeptExecutions kept,
+      OutcomeRecorder outcomeRecorder) {
+    this.transactions = transactions;
+    this.repository = repository;
+    this.sandboxes = sandboxes;
+    this.clock = clock;
+    this.ids = ids;
+    this.limits = limits;
+    this.kept = kept;
+    this.outcomeRecorder = outcomeRecorder;
+  }
+
+  /**
+   * Runs something and returns its events from the first on. Of a repeated request it returns the
+   * events of the execution that there is.
+   *
+   * @throws SandkeeperException when the sandbox is not there, does not run or has its paid time
+   *     behind it, when it runs too many executions, and when the request names someone whom the
+   *     sandbox does not
+   */
+  public JournalReader execute(Principal principal, ExecutionRequest request) {
+    Optional<LiveSandbox> live =
+        sandboxes.live(request.sandboxId()).filter(found -> found.sandbox().visibleTo(principal));
+    Sandbox sandbox =
+        live.map(LiveSandbox::sandbox)
+            .orElseGet(() -> sandboxes.require(principal, request.sandboxId()));
+    requireSameAttribution(sandbox.attribution(), request.attribution());
+    Execution execution =
+        new Execution(
+            ids.executionId(),
+            sandbox.sandboxId(),
+            sandbox.tenantId(),
+            language(request.run()),
+            clock.now(),
+            codeHash(request.run()),
+            Optional.empty());
+    live.ifPresent(this::requireRoom);
+    ExecutionRepository.Insertion insertion =
+        transactions.call(
+            transaction -> repository.insert(transaction, execution, request.requestKey()));
+    return switch (insertion) {
+      case ExecutionRepository.Insertion.Added _ when live.isPresent() ->
+          start(principal, live.get(), execution, request);
+      case ExecutionRepository.Insertion.Added _ -> {
+        transactions.run(
+            transaction -> outcomeRecorder.lose(transaction, sandbox, execution.startTime()));
+        throw sandboxes.notRunning(sandbox);
+      }
+      case ExecutionRepository.Insertion.Repeated repeated -> {
+        request.requestKey().requireSame(repeated.contentHash());
+        yield attach(principal, repeated.executionId(), 0);
+      }
+      case ExecutionRepository.Insertion.NotRunning _ ->
+          throw sandboxes.notRunning(sandboxes.require(principal, request.sandboxId()));
+    };
+  }
+
+  /**
+   * Returns the events of an execution behind the given one.
+   *
+   * @param afterSequence the last event already had; 0 for none
+   * @throws SandkeeperException when there is no such execution that the caller may see, or its
+   *     events are no longer kept
+   */
+  public JournalReader attach(Principal principal, ExecutionId executionId, long afterSequence) {
+    Optional<LiveExecution> live = kept.find(executionId);
+    if (live.isPresent() && live.get().sandbox().sandbox().visibleTo(principal)) {
+      return live.get().journal().reader(afterSequence);
+    }
+    Execution execution = require(principal, executionId);
+    long last = execution.outcome().map(Execution.Outcome::lastSequence).orElse(0L);
+    throw JournalReader.notKept(afterSequence, last + 1);
+  }
+
+  /**
+   * Returns an execution.
+   *
+   * @throws SandkeeperException {@link ErrorReason#EXECUTION_NOT_FOUND} when there is none that the
+   *     caller may see
+   */
+  public Execution require(Principal principal, ExecutionId executionId) {
+    return repository
+        .find(executionId)
+        .filter(found -> sandboxes.find(principal, found.sandboxId()).isPresent())
+        .orElseThrow(() ->
+            SandkeeperException.of(
+                    ErrorReason.EXECUTION_NOT_FOUND,
+                    "There is no such execution that the key can reach.")
+                .with("executionId", executionId));
+  }
+
+  /** Returns a page of a sandbox's executions, newest first. */
+  public Page<Execution> list(Principal principal, SandboxId sandboxId, Page.Request page) {
+    sandboxes.require(principal, sandboxId);
+    return repository.list(sandboxId, page);
+  }
+
+  /**
+   * Sends a signal to an execution's processes; does nothing when it is over.
+   *
+   * @param number 1 to 64
+   */
+  public void signal(Principal principal, ExecutionId executionId, int number) {
+    require(principal, executionId);
+    kept.find(executionId).ifPresent(live -> live.signal(number));
+  }
+
+  @Override
+  public void budgetWarning(
+      LiveSandbox sandbox, String limitId, NanoUsd remaining, Instant paidUntil) {
+    ExecutionEvent warning = new ExecutionEvent.BudgetWarning(limitId, remaining, paidUntil);
+    kept.runningIn(sandbox.id()).forEach(live -> live.append(warning));
+  }
+
+  @Override
+  public void awaitExecutions(SandboxId sandboxId, Duration timeout) {
+    CompletableFuture<?>[] ends =
+        kept.runningIn(sandboxId).stream()
+            .map(LiveExecution::done)
+            .toArray(CompletableFuture<?>[]::new);
+    try {
+      CompletableFuture.allOf(ends).get(timeout.toMillis(), TimeUnit.MILLISECONDS);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    } catch (TimeoutException | ExecutionException _) {
+      // What has not ended by now is written down as LOST by whoever settles.
+    }
+  }
+
+  @Override
+  public void loseExecutions(Transaction transaction, Sandbox sandbox, Instant endTime) {
+    outcomeRecorder.lose(transaction, sandbox, endTime);
+  }
+
+  /** Gives up on executions whose end cannot be written down now. */
+  @Override
+  public void close() {
+    outcomeRecorder.close();
+  }
+
+  private JournalReader start(
+      Principal principal, LiveSandbox sandbox, Execution execution, ExecutionRequest request) {
+    LiveExecution live =
+        new LiveExecution(
+            execution,
+            principal,
+            sandbox,
+            kept.newJournal(execution.executionId()),
+            clock,
+            outcomeRecorder);
+    JournalReader reader = live.journal().primaryReader();
+    kept.add(live);
+    ExecutionSpec spec =
+        new ExecutionSpec(
+            execution.executionId(),
+            request.run(),
+            request.workingDirectory(),
+            request.environment(),
+            request.stdin(),
+            request.deadline().orElse(limits.defaultDeadline()));
+    try {
+      live.startedAs(sandbox.engine().start(spec, live));
+    } catch (EngineException e) {
+      live.finished(ExecutionEnd.of(ExecutionEnd.Reason.SANDBOX_ENDED));
+    }
+    return reader;
+  }
+
+  private void requireRoom(LiveSandbox sandbox) {
+    if (kept.runningIn(sandbox.id()).size() >= limits.maxRunning()) {
+      throw SandkeeperException.of(
+              ErrorReason.TOO_MANY_REQUESTS,
+              "The sandbox runs as many executions as it may; wait for one to end.")
+          .with("maxRunning", limits.maxRunning())
+          .retryAfter(Duration.ofSeconds(1));
+    }
+  }
+
+  private static Optional<ExecutionSpec.Language> language(ExecutionSpec.Run run) {
+    return switch (run) {
+      case ExecutionSpec.Command _ -> Optional.empty();
+      case ExecutionSpec.Code code -> Optional.of(code.language());
+    };
+  }
+
+  private static byte[] codeHash(ExecutionSpec.Run run) {
+    MessageDigest digest = OutputHash.sha256();
+    switch (run) {
+      case ExecutionSpec.Command command ->
+          command
+              .argv()
+              .forEach(word -> {
+                digest.update(word.getBytes(StandardCharsets.UTF_8));
+                digest.update((byte) 0);
+              });
+      case ExecutionSpec.Code code -> digest.update(code.source().getBytes(StandardCharsets.UTF_8));
+    }
+    return digest.digest();
+  }
+
+  /** Costs go to whom the sandbox names; a run for someone else would hide who it was for. */
+  private static void requireSameAttribution(Attribution kept, Attribution asked) {
+    List<FieldViolation> violations = new ArrayList<>();
+    check(violations, "organisation_id", Attribution::organisationId, kept, asked);
+    check(violations, "user_id", Attribution::userId, kept, asked);
+    check(violations, "conversation_id", Attribution::conversationId, kept, asked);
+    check(violations, "path", Attribution::path, kept, asked);
+    check(violations, "agent_id", Attribution::agentId, kept, asked);
+    check(violations, "task_id", Attribution::taskId, kept, asked);
+    check(violations, "correlation_id", Attribution::correlationId, kept, asked);
+    check(violations, "workflow_id", Attribution::workflowId, kept, asked);
+    if (!violations.isEmpty()) {
+      throw SandkeeperException.invalidFields(violations);
+    }
+  }
+
+  private static void check(
+      List<FieldViolation> violations,
+      String field,
+      Function<Attribution, Optional<String>> part,
+      Attribution kept,
+      Attribution asked) {
+    Optional<String> value = part.apply(asked);
+    if (value.isPresent() && !value.equals(part.apply(kept))) {
+      violations.add(
+          new FieldViolation(
+              "attribution." + field,
+              value.get() + " (expected: absent, or the sandbox's own as fixed at its creation)"));
+    }
+  }
+}

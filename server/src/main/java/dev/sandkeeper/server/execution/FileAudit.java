@@ -1,0 +1,54 @@
+package dev.sandkeeper.server.execution;
+
+import dev.sandkeeper.server.audit.AuditEntry;
+import dev.sandkeeper.server.audit.AuditLog;
+import dev.sandkeeper.server.audit.AuditOperation;
+import dev.sandkeeper.server.base.BillingClock;
+import dev.sandkeeper.server.base.Principal;
+import dev.sandkeeper.server.base.Transactions;
+import dev.sandkeeper.server.sandbox.Sandbox;
+import java.util.HexFormat;
+
+/** Writes the audit events of the use of files. */
+public final class FileAudit {
+  private final Transactions transactions;
+  private final AuditLog auditLog;
+  private final BillingClock clock;
+
+  /** Makes the writer. */
+  public FileAudit(Transactions transactions, AuditLog auditLog, BillingClock clock) {
+    this.transactions = transactions;
+    this.auditLog = auditLog;
+    this.clock = clock;
+  }
+
+  void read(Principal principal, Sandbox sandbox, String path, long bytes) {
+    append(principal, sandbox, AuditOperation.FILE_READ, bytes + " bytes of " + path);
+  }
+
+  void listed(Principal principal, Sandbox sandbox, String path) {
+    append(principal, sandbox, AuditOperation.FILE_READ, "attributes of " + path);
+  }
+
+  void written(Principal principal, Sandbox sandbox, String path, byte[] sha256) {
+    append(
+        principal,
+        sandbox,
+        AuditOperation.FILE_WRITE,
+        "wrote " + path + " with SHA-256 " + HexFormat.of().formatHex(sha256));
+  }
+
+  void removed(Principal principal, Sandbox sandbox, String path) {
+    append(principal, sandbox, AuditOperation.FILE_WRITE, "removed " + path);
+  }
+
+  private void append(
+      Principal principal, Sandbox sandbox, AuditOperation operation, String detail) {
+    AuditEntry entry =
+        AuditEntry.of(sandbox.tenantId(), clock.now(), operation)
+            .on(sandbox.sandboxId(), sandbox.attribution())
+            .by(principal)
+            .withDetail(detail);
+    transactions.run(transaction -> auditLog.append(transaction, entry));
+  }
+}

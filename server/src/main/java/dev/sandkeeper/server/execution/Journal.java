@@ -1,0 +1,306 @@
+package dev.sandkeeper.server.execution;
+
+import dev.sandkeeper.server.engine.OutputStreamKind;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.time.Instant;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.Iterator;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Keeps the numbered events of one execution on disk, up to a bound, and hands them to readers.
+ *
+ * <p>One thread appends. Any number of {@link JournalReader}s follow, each at its own pace. At most
+ * one of them is the primary, the stream that started the execution: while it is attached and as
+ * much as the bound is unread by it, {@link #append} waits, and so in the end does the program.
+ * Without a primary the oldest events go at the bound; a reader that wanted them is told.
+ *
+ * <p>Events are in segment files named after their first sequence number, so that the oldest go by
+ * deleting a file.
+ */
+final class Journal {
+  private static final int SEGMENTS_PER_BOUND = 16;
+
+  private final Path folder;
+  private final long boundBytes;
+  private final long segmentBytes;
+
+  private final ReentrantLock lock = new ReentrantLock();
+  private final Condition changed = lock.newCondition();
+  // All below is guarded by the lock.
+  private final Deque<Segment> segments = new ArrayDeque<>();
+  private @Nullable FileChannel tail;
+  private long lastSequence;
+  private long appendedBytes;
+  private long keptBytes;
+  private boolean finished;
+  private boolean closed;
+  private @Nullable JournalReader primary;
+  private long primaryBytes;
+
+  /** A file of events. */
+  private static final class Segment {
+    final Path file;
+    final long firstSequence;
+    long bytes;
+
+    Segment(Path file, long firstSequence) {
+      this.file = file;
+      this.firstSequence = firstSequence;
+    }
+  }
+
+  /**
+   * Begins a journal.
+   *
+   * @param folder an existing folder of this journal's own
+   * @param boundBytes how many bytes of events are kept at least, and how many may be unread by the
+   *     primary; a sixteenth more may be kept
+   */
+  Journal(Path folder, long boundBytes) {
+    this.folder = folder;
+    this.boundBytes = boundBytes;
+    this.segmentBytes = Math.max(1, boundBytes / SEGMENTS_PER_BOUND);
+  }
+
+  /** Appends output; waits while the primary is too far behind. */
+  void append(Instant time, OutputStreamKind kind, ByteBuffer data, long offset) {
+    awaitPrimary();
+    lock.lock();
+    try {
+      write(EventCodec.encodeOutput(lastSequence + 1, time, kind, data, offset));
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /**
+   * Appends any other event, without waiting.
+   *
+   * @return the event with its number
+   */
+  NumberedEvent append(Instant time, ExecutionEvent event) {
+    lock.lock();
+    try {
+      NumberedEvent numbered = new NumberedEvent(lastSequence + 1, time, event);
+      write(EventCodec.encode(numbered));
+      if (event instanceof ExecutionEvent.Finished) {
+        finished = true;
+        closeTail();
+      }
+      return numbered;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Returns the number of the last event, 0 when there is none. */
+  long lastSequence() {
+    lock.lock();
+    try {
+      return lastSequence;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Returns a reader behind the given event. */
+  JournalReader reader(long afterSequence) {
+    return new JournalReader(this, afterSequence);
+  }
+
+  /** Returns a reader from the first event on that holds the program back when it is slow. */
+  JournalReader primaryReader() {
+    lock.lock();
+    try {
+      JournalReader reader = new JournalReader(this, 0);
+      primary = reader;
+      return reader;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Deletes everything kept; readers learn that it is gone. */
+  void delete() {
+    lock.lock();
+    try {
+      closed = true;
+      closeTail();
+      segments.forEach(segment -> deleteFile(segment.file));
+      segments.clear();
+      deleteFile(folder);
+      changed.signalAll();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Forgets the reader; one that was the primary holds nothing back any more. */
+  void detach(JournalReader reader) {
+    lock.lock();
+    try {
+      if (primary == reader) {
+        primary = null;
+        changed.signalAll();
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Notes that the reader has taken that many bytes more. */
+  void consumed(JournalReader reader, long bytes) {
+    lock.lock();
+    try {
+      if (primary == reader) {
+        primaryBytes += bytes;
+        changed.signalAll();
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Where a reader finds its next event. */
+  sealed interface Position {
+    /** In this file, which may be deleted at any moment. */
+    record InFile(Path file, long firstSequence, long lastSequence) implements Position {}
+
+    /** Not there yet. */
+    record Pending() implements Position {}
+
+    /** Nothing will follow. */
+    record End() implements Position {}
+
+    /** Gone; {@code firstKept} is the first that is not. */
+    record Gone(long firstKept) implements Position {}
+  }
+
+  /**
+   * Says where the event is, waiting for it at most the given time.
+   *
+   * @param sequence the event's number
+   * @param nanos how long to wait, 0 for not at all
+   */
+  Position locate(long sequence, long nanos) throws InterruptedException {
+    lock.lockInterruptibly();
+    try {
+      long left = nanos;
+      while (sequence > lastSequence && !finished && !closed && left > 0) {
+        left = changed.awaitNanos(left);
+      }
+      if (sequence > lastSequence) {
+        return finished || closed ? new Position.End() : new Position.Pending();
+      }
+      Segment found = null;
+      for (Iterator<Segment> it = segments.descendingIterator(); it.hasNext() && found == null; ) {
+        Segment segment = it.next();
+        if (segment.firstSequence <= sequence) {
+          found = segment;
+        }
+      }
+      return found == null
+          ? new Position.Gone(firstKept())
+          : new Position.InFile(found.file, found.firstSequence, lastSequence);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Returns the number of the first event still kept. */
+  long firstKept() {
+    lock.lock();
+    try {
+      return segments.isEmpty() ? lastSequence + 1 : segments.getFirst().firstSequence;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private void awaitPrimary() {
+    lock.lock();
+    try {
+      while (primary != null && !closed && appendedBytes - primaryBytes >= boundBytes) {
+        changed.awaitUninterruptibly();
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private void write(ByteBuffer[] buffers) {
+    if (closed) {
+      return; // the sandbox was swept away; whoever writes still learns of its end elsewhere
+    }
+    long bytes = 0;
+    for (ByteBuffer buffer : buffers) {
+      bytes += buffer.remaining();
+    }
+    try {
+      Segment segment = tailSegment();
+      FileChannel channel = tail;
+      for (long left = bytes; left > 0 && channel != null; ) {
+        left -= channel.write(buffers);
+      }
+      segment.bytes += bytes;
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    lastSequence++;
+    appendedBytes += bytes;
+    keptBytes += bytes;
+    dropOldest();
+    changed.signalAll();
+  }
+
+  private Segment tailSegment() throws IOException {
+    Segment last = segments.peekLast();
+    if (last != null && tail != null && last.bytes < segmentBytes) {
+      return last;
+    }
+    closeTail();
+    long first = lastSequence + 1;
+    Segment segment = new Segment(folder.resolve(first + ".events"), first);
+    tail = FileChannel.open(segment.file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+    segments.addLast(segment);
+    return segment;
+  }
+
+  private void dropOldest() {
+    while (segments.size() > 1 && keptBytes - segments.getFirst().bytes >= boundBytes) {
+      Segment oldest = segments.removeFirst();
+      keptBytes -= oldest.bytes;
+      deleteFile(oldest.file);
+    }
+  }
+
+  private void closeTail() {
+    FileChannel channel = tail;
+    tail = null;
+    if (channel != null) {
+      try {
+        channel.close();
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
+  }
+
+  private static void deleteFile(Path file) {
+    try {
+      Files.deleteIfExists(file);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+}

@@ -1,0 +1,152 @@
+package dev.sandkeeper.server.execution;
+
+import dev.sandkeeper.server.audit.AuditEntry;
+import dev.sandkeeper.server.audit.AuditLog;
+import dev.sandkeeper.server.audit.AuditOperation;
+import dev.sandkeeper.server.base.BillingClock;
+import dev.sandkeeper.server.base.ErrorReason;
+import dev.sandkeeper.server.base.SandkeeperException;
+import dev.sandkeeper.server.base.Transaction;
+import dev.sandkeeper.server.base.Transactions;
+import dev.sandkeeper.server.engine.ExecutionEnd;
+import dev.sandkeeper.server.ledger.Ledger;
+import dev.sandkeeper.server.ledger.NanoUsd;
+import dev.sandkeeper.server.sandbox.Sandbox;
+import dev.sandkeeper.server.telemetry.Instruments;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.Collections;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalLong;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Writes down how an execution ended: its row, its cost and its audit event, in one transaction.
+ */
+public final class OutcomeRecorder {
+  private static final Logger logger = LoggerFactory.getLogger(OutcomeRecorder.class);
+  private static final Duration FIRST_PAUSE = Duration.ofMillis(100);
+  private static final Duration LONGEST_PAUSE = Duration.ofSeconds(2);
+
+  private final Transactions transactions;
+  private final ExecutionRepository repository;
+  private final Ledger ledger;
+  private final AuditLog auditLog;
+  private final BillingClock clock;
+  private final Instruments instruments;
+  private volatile boolean closed;
+
+  /** Makes the recorder. */
+  public OutcomeRecorder(
+      Transactions transactions,
+      ExecutionRepository repository,
+      Ledger ledger,
+      AuditLog auditLog,
+      BillingClock clock,
+      Instruments instruments) {
+    this.transactions = transactions;
+    this.repository = repository;
+    this.ledger = ledger;
+    this.auditLog = auditLog;
+    this.clock = clock;
+    this.instruments = instruments;
+  }
+
+  /** Gives up on what the database does not take; the next start finds it as LOST. */
+  void close() {
+    closed = true;
+  }
+
+  /**
+   * Records the end and returns it once it is committed; tries again while the database is away.
+   *
+   * @return the outcome; empty when this server shuts down first, or the end is known already
+   */
+  Optional<Execution.Outcome> record(LiveExecution live, ExecutionEnd end) {
+    Instant endTime = clock.now();
+    Optional<Execution.OutputDigest> stdout = Optional.of(live.stdoutDigest());
+    Optional<Execution.OutputDigest> stderr = Optional.of(live.stderrDigest());
+    long lastSequence = live.journal().lastSequence() + 1; // `finished` is still to come
+    Duration pause = FIRST_PAUSE;
+    while (!closed) {
+      try {
+        Optional<Execution.Outcome> recorded =
+            transactions.call(transaction -> {
+              NanoUsd cost =
+                  ledger.executionCost(transaction, live.execution().executionId(), endTime);
+              Execution.Outcome outcome =
+                  new Execution.Outcome(end, endTime, cost, lastSequence, stdout, stderr);
+              if (!repository.finish(transaction, live.execution().executionId(), outcome)) {
+                return Optional.empty();
+              }
+              auditLog.append(
+                  transaction,
+                  entry(live.sandbox().sandbox(), live.execution(), outcome).by(live.principal()));
+              return Optional.of(outcome);
+            });
+        recorded.ifPresent(outcome -> measure(live, outcome));
+        return recorded;
+      } catch (SandkeeperException e) {
+        if (e.reason() != ErrorReason.DATABASE_UNAVAILABLE) {
+          throw e;
+        }
+        logger
+            .atWarn()
+            .addKeyValue("execution", live.execution().executionId())
+            .log("The database is away; the end of the execution is written down later");
+        try {
+          Thread.sleep(pause);
+        } catch (InterruptedException interrupted) {
+          Thread.currentThread().interrupt();
+          return Optional.empty();
+        }
+        pause = Collections.min(List.of(pause.multipliedBy(2), LONGEST_PAUSE));
+      }
+    }
+    return Optional.empty();
+  }
+
+  private void measure(LiveExecution live, Execution.Outcome outcome) {
+    Sandbox sandbox = live.sandbox().sandbox();
+    Execution execution = live.execution();
+    instruments.executionFinished(
+        sandbox.tenantId().value(),
+        sandbox.tier(),
+        execution.language().map(Enum::name).orElse("command"),
+        outcome.end().reason().name(),
+        Duration.between(execution.startTime(), outcome.endTime()));
+  }
+
+  /** Writes down, as LOST, whatever of a sandbox's executions still counts as running. */
+  void lose(Transaction transaction, Sandbox sandbox, Instant endTime) {
+    for (Execution execution : repository.finishLost(transaction, sandbox.sandboxId(), endTime)) {
+      execution
+          .outcome()
+          .ifPresent(outcome -> auditLog.append(transaction, entry(sandbox, execution, outcome)));
+    }
+  }
+
+  private AuditEntry entry(Sandbox sandbox, Execution execution, Execution.Outcome outcome) {
+    AuditOperation operation =
+        execution.language().isPresent() ? AuditOperation.RUN_CODE : AuditOperation.RUN_COMMAND;
+    ExecutionEnd end = outcome.end();
+    AuditEntry.Run run =
+        new AuditEntry.Run(
+            Optional.of(execution.codeHash()),
+            outcome.stdout().map(Execution.OutputDigest::sha256),
+            outcome.stderr().map(Execution.OutputDigest::sha256),
+            end.exitCode(),
+            Optional.of(Duration.between(execution.startTime(), outcome.endTime())),
+            end.cpuMicros(),
+            end.peakMemoryBytes(),
+            OptionalLong.of(outcome.cost().value()));
+    String told =
+        end.reason() == ExecutionEnd.Reason.COMPLETED ? AuditEntry.OK : end.reason().name();
+    return AuditEntry.of(sandbox.tenantId(), outcome.endTime(), operation)
+        .on(sandbox.sandboxId(), sandbox.attribution())
+        .ran(execution.executionId(), run)
+        .withOutcome(told);
+  }
+}

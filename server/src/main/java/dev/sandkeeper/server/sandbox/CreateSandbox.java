@@ -1,0 +1,30 @@
+package dev.sandkeeper.server.sandbox;
+
+import dev.sandkeeper.server.base.Attribution;
+import dev.sandkeeper.server.base.RequestKey;
+import java.time.Duration;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalInt;
+
+/**
+ * What a caller asks for.
+ *
+ * @param requestKey what makes the request repeatable
+ * @param template the template's name
+ * @param cpuCores cores; empty for the template's default
+ * @param memoryMib memory in MiB; empty for the template's default
+ * @param timeout how long it may live; empty for the template's default
+ * @param attribution for whom it runs
+ * @param metadata the caller's labels
+ * @param environment variables of everything that runs in it; not kept
+ */
+public record CreateSandbox(
+    RequestKey requestKey,
+    String template,
+    OptionalInt cpuCores,
+    OptionalInt memoryMib,
+    Optional<Duration> timeout,
+    Attribution attribution,
+    Map<String, String> metadata,
+    Map<String, String> environment) {}

@@ -1,0 +1,80 @@
+package dev.sandkeeper.server.sandbox;
+
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.engine.EngineSandbox;
+import java.time.Instant;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicReference;
+import org.jspecify.annotations.Nullable;
+
+/** A sandbox that this server runs: its row as it was at the start, and its engine's handle. */
+public final class LiveSandbox {
+  private final Sandbox sandbox;
+  private final EngineSandbox engine;
+  private final AtomicReference<@Nullable CompletableFuture<Sandbox>> end = new AtomicReference<>();
+  private volatile Instant paidUntil;
+  private volatile @Nullable Future<?> nextCheck;
+
+  LiveSandbox(Sandbox sandbox, EngineSandbox engine) {
+    this.sandbox = sandbox;
+    this.engine = engine;
+    this.paidUntil = sandbox.paidUntil();
+  }
+
+  /** Returns the sandbox as it was when it became live here. */
+  public Sandbox sandbox() {
+    return sandbox;
+  }
+
+  /** Returns its id. */
+  public SandboxId id() {
+    return sandbox.sandboxId();
+  }
+
+  /** Returns the engine's handle. */
+  public EngineSandbox engine() {
+    return engine;
+  }
+
+  /** Returns the end of the time that is paid for; moves forward while it runs. */
+  public Instant paidUntil() {
+    return paidUntil;
+  }
+
+  void paidUntil(Instant time) {
+    paidUntil = time;
+  }
+
+  /** Says whether its end has begun. */
+  boolean ending() {
+    return end.get() != null;
+  }
+
+  /**
+   * Begins the end.
+   *
+   * @param mine completed by whoever begins it
+   * @return the end that had begun before; null when this call begins it
+   */
+  @Nullable CompletableFuture<Sandbox> beginEnd(CompletableFuture<Sandbox> mine) {
+    return end.compareAndSet(null, mine) ? null : end.get();
+  }
+
+  /** Replaces the next check of its lease. */
+  void nextCheck(Future<?> check) {
+    Future<?> before = nextCheck;
+    nextCheck = check;
+    if (before != null) {
+      before.cancel(false);
+    }
+  }
+
+  /** Drops the next check of its lease. */
+  void cancelCheck() {
+    Future<?> check = nextCheck;
+    if (check != null) {
+      check.cancel(false);
+    }
+  }
+}

@@ -1,0 +1,313 @@
+package dev.sandkeeper.server.sandbox;
+
+import dev.sandkeeper.server.base.Attribution;
+import dev.sandkeeper.server.base.BillingClock;
+import dev.sandkeeper.server.base.ErrorReason;
+import dev.sandkeeper.server.base.IdGenerator;
+import dev.sandkeeper.server.base.Principal;
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.base.SandkeeperException;
+import dev.sandkeeper.server.base.Transactions;
+import dev.sandkeeper.server.engine.EngineException;
+import dev.sandkeeper.server.engine.EngineSandbox;
+import dev.sandkeeper.server.engine.SandboxEngine;
+import dev.sandkeeper.server.engine.SandboxSpec;
+import dev.sandkeeper.server.ledger.Admission;
+import dev.sandkeeper.server.ledger.AdmissionRequest;
+import dev.sandkeeper.server.ledger.EndReason;
+import dev.sandkeeper.server.ledger.Ledger;
+import dev.sandkeeper.server.telemetry.Instruments;
+import dev.sandkeeper.server.telemetry.Spans;
+import dev.sandkeeper.server.telemetry.Telemetry;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalInt;
+
+/**
+ * Creates sandboxes: resolves the template, has the ledger admit the first lease, and only then
+ * lets the engine start anything.
+ */
+public final class SandboxCreator {
+  private final Transactions transactions;
+  private final SandboxRepository repository;
+  private final TemplateRepository templates;
+  private final Ledger ledger;
+  private final SandboxAudit audit;
+  private final SandboxEngine engine;
+  private final BillingClock clock;
+  private final IdGenerator ids;
+  private final SandboxSettings settings;
+  private final LiveSandboxes live;
+  private final LeaseKeeper leaseKeeper;
+  private final Instruments instruments;
+  private final Spans spans;
+
+  /** Makes the creator of sandboxes. */
+  SandboxCreator(
+      Transactions transactions,
+      SandboxRepository repository,
+      TemplateRepository templates,
+      Ledger ledger,
+      SandboxAudit audit,
+      SandboxEngine engine,
+      BillingClock clock,
+      IdGenerator ids,
+      SandboxSettings settings,
+      LiveSandboxes live,
+      LeaseKeeper leaseKeeper,
+      Telemetry telemetry) {
+    this.transactions = transactions;
+    this.repository = repository;
+    this.templates = templates;
+    this.ledger = ledger;
+    this.audit = audit;
+    this.engine = engine;
+    this.clock = clock;
+    this.ids = ids;
+    this.settings = settings;
+    this.live = live;
+    this.leaseKeeper = leaseKeeper;
+    this.instruments = telemetry.instruments();
+    this.spans = telemetry.spans();
+  }
+
+  /**
+   * Creates a sandbox and returns it RUNNING; of a repeated request it returns the sandbox that
+   * there is.
+   *
+   * @throws SandkeeperException when the request is wrong, a budget has not enough left, the tier
+   *     has no price, or the engine cannot start it; nothing is held or left then
+   */
+  public Sandbox create(Principal principal, CreateSandbox request) {
+    Template template =
+        templates
+            .find(request.template())
+            .orElseThrow(() ->
+                SandkeeperException.of(
+                        ErrorReason.TEMPLATE_NOT_FOUND, "There is no template of that name.")
+                    .with("template", request.template()));
+    SandboxId sandboxId = ids.sandboxId();
+    long start = System.nanoTime();
+    boolean success = false;
+    try {
+      Sandbox sandbox = create(principal, request, template, sandboxId);
+      success = true;
+      return sandbox;
+    } finally {
+      instruments.sandboxCreated(
+          template.tier(),
+          template.engine(),
+          false,
+          success,
+          Duration.ofNanos(System.nanoTime() - start));
+    }
+  }
+
+  private Sandbox create(
+      Principal principal, CreateSandbox request, Template template, SandboxId sandboxId) {
+    return live.whileStarting(
+        sandboxId,
+        () -> admitAndStart(principal, request, pending(principal, request, template, sandboxId)));
+  }
+
+  private Sandbox admitAndStart(Principal principal, CreateSandbox request, Sandbox pending) {
+    Admission admission =
+        spans.call("ledger.admit", Map.of(), () -> timedAdmit(principal, request, pending));
+    return switch (admission) {
+      case Admission.Granted granted ->
+          start(principal, pending.withPaidUntil(granted.paidUntil()), request.environment());
+      case Admission.Denied denied -> {
+        instruments.quotaExceeded(pending.tenantId().value(), denied.period().name());
+        throw denied.asException();
+      }
+      case Admission.NoPrice noPrice -> throw noPrice.asException();
+      case Admission.Replayed replayed -> repeated(request, replayed.sandboxId());
+    };
+  }
+
+  private Admission timedAdmit(Principal principal, CreateSandbox request, Sandbox pending) {
+    long start = System.nanoTime();
+    try {
+      return admit(principal, request, pending);
+    } finally {
+      instruments.ledgerCalled("admit", Duration.ofNanos(System.nanoTime() - start));
+    }
+  }
+
+  private Admission admit(Principal principal, CreateSandbox request, Sandbox pending) {
+    return transactions.call(transaction -> {
+      Admission verdict =
+          ledger.admit(
+              transaction,
+              new AdmissionRequest(
+                  pending.tenantId(),
+                  request.requestKey().requestId(),
+                  pending.sandboxId(),
+                  pending.tier(),
+                  pending.cpuCores(),
+                  pending.memoryMib(),
+                  pending.timeout()),
+              pending.createTime());
+      switch (verdict) {
+        case Admission.Granted granted ->
+            repository.insert(
+                transaction, pending.withPaidUntil(granted.paidUntil()), request.requestKey());
+        case Admission.Denied _ ->
+            audit.notCreated(transaction, principal, pending, ErrorReason.QUOTA_EXCEEDED);
+        case Admission.NoPrice _ ->
+            audit.notCreated(transaction, principal, pending, ErrorReason.NO_PRICE_FOR_TIER);
+        case Admission.Replayed _ -> {}
+      }
+      return verdict;
+    });
+  }
+
+  private Sandbox start(Principal principal, Sandbox pending, Map<String, String> environment) {
+    EngineSandbox engineSandbox;
+    try {
+      engineSandbox =
+          spans.call(
+              "engine.create",
+              Map.of("engine", pending.engine(), "template", pending.template()),
+              () -> startInEngine(pending, environment));
+    } catch (EngineException e) {
+      throw failed(principal, pending, e);
+    }
+    Instant startTime = clock.now();
+    boolean running;
+    try {
+      running =
+          transactions.call(transaction -> {
+            boolean isRunning =
+                repository.start(transaction, pending.sandboxId(), pending.generation(), startTime);
+            audit.created(transaction, principal, pending);
+            return isRunning;
+          });
+    } catch (RuntimeException e) {
+      engineSandbox.destroy(
+          Duration.ZERO); // the row stays PENDING, and the sweeper releases its hold
+      throw e;
+    }
+    if (!running) {
+      engineSandbox.destroy(Duration.ZERO);
+      throw SandkeeperException.of(
+              ErrorReason.CONCURRENT_CHANGE, "The sandbox was given up while it started.")
+          .with("sandboxId", pending.sandboxId());
+    }
+    LiveSandbox sandbox = new LiveSandbox(require(pending.sandboxId()), engineSandbox);
+    live.add(sandbox);
+    leaseKeeper.keep(sandbox);
+    return sandbox.sandbox();
+  }
+
+  private EngineSandbox startInEngine(Sandbox pending, Map<String, String> environment) {
+    long start = System.nanoTime();
+    try {
+      return engine.create(
+          new SandboxSpec(
+              pending.sandboxId(),
+              pending.generation(),
+              pending.cpuCores(),
+              pending.memoryMib(),
+              pending.diskMib(),
+              settings.maxProcesses(),
+              environment,
+              Duration.between(clock.now(), pending.paidUntil()).plus(settings.guestSlack())));
+    } finally {
+      instruments.engineCalled(
+          pending.engine(), "create", Duration.ofNanos(System.nanoTime() - start));
+    }
+  }
+
+  private SandkeeperException failed(Principal principal, Sandbox pending, EngineException cause) {
+    Instant now = clock.now();
+    transactions.run(transaction -> {
+      ledger.settle(
+          transaction,
+          pending.sandboxId(),
+          pending.generation(),
+          Optional.empty(),
+          now,
+          EndReason.ENGINE_FAILED);
+      audit.notCreated(transaction, principal, pending, ErrorReason.ENGINE_UNAVAILABLE);
+    });
+    return SandkeeperException.of(
+            ErrorReason.ENGINE_UNAVAILABLE,
+            "The engine could not start the sandbox; nothing was billed. The server's log says why.")
+        .with("sandboxId", pending.sandboxId())
+        .with("engine", pending.engine())
+        .retryAfter(Duration.ofSeconds(5))
+        .causedBy(cause);
+  }
+
+  private Sandbox repeated(CreateSandbox request, SandboxId sandboxId) {
+    SandboxRepository.Requested requested =
+        repository
+            .findRequested(sandboxId)
+            .orElseThrow(() -> new IllegalStateException("no row of sandbox " + sandboxId));
+    request.requestKey().requireSame(requested.contentHash());
+    live.awaitStart(sandboxId);
+    return require(sandboxId);
+  }
+
+  private Sandbox require(SandboxId sandboxId) {
+    return repository
+        .find(sandboxId)
+        .orElseThrow(() -> new IllegalStateException("no row of sandbox " + sandboxId));
+  }
+
+  private Sandbox pending(
+      Principal principal, CreateSandbox request, Template template, SandboxId sandboxId) {
+    Instant now = clock.now();
+    Duration timeout = request.timeout().orElse(template.defaultTimeout());
+    if (timeout.compareTo(template.maxTimeout()) > 0) {
+      throw SandkeeperException.invalidField(
+          "timeout", timeout + " (expected: at most " + template.maxTimeout() + ")");
+    }
+    return new Sandbox(
+        sandboxId,
+        principal.tenantId(),
+        template.name(),
+        template.tier(),
+        template.engine(),
+        settings.nodeId(),
+        1,
+        SandboxState.PENDING,
+        choose("resources.cpu_cores", request.cpuCores(), template.cpuCores()),
+        choose("resources.memory_mib", request.memoryMib(), template.memoryMib()),
+        template.diskMib().standard(),
+        timeout,
+        request.metadata(),
+        attribution(principal, request.attribution()),
+        principal.keyId(),
+        now,
+        Optional.empty(),
+        now.plus(timeout),
+        Optional.empty(),
+        Optional.empty(),
+        now);
+  }
+
+  private static int choose(String field, OptionalInt asked, Template.Range range) {
+    int value = asked.orElse(range.standard());
+    if (!range.holds(value)) {
+      throw SandkeeperException.invalidField(
+          field, value + " (expected: " + range.min() + " to " + range.max() + ")");
+    }
+    return value;
+  }
+
+  private static Attribution attribution(Principal principal, Attribution asked) {
+    if (principal.agentId().isEmpty()) {
+      return asked;
+    }
+    if (asked.agentId().isPresent() && !asked.agentId().equals(principal.agentId())) {
+      throw SandkeeperException.invalidField(
+          "attribution.agent_id",
+          asked.agentId().get() + " (expected: absent, or the agent that the key is bound to)");
+    }
+    return asked.withAgentId(principal.agentId());
+  }
+}

@@ -1,0 +1,87 @@
+package dev.sandkeeper.server.sandbox;
+
+import dev.sandkeeper.server.audit.AuditLog;
+import dev.sandkeeper.server.base.BillingClock;
+import dev.sandkeeper.server.base.IdGenerator;
+import dev.sandkeeper.server.base.Transactions;
+import dev.sandkeeper.server.engine.SandboxEngine;
+import dev.sandkeeper.server.ledger.Ledger;
+import dev.sandkeeper.server.telemetry.Telemetry;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ScheduledExecutorService;
+
+/**
+ * The parts of this room, put together.
+ *
+ * @param creator creates sandboxes
+ * @param sandboxes finds and ends them
+ * @param sweeper brings books and machine together
+ * @param listener to be completed with who is told of ends, before anything is created or recovered
+ */
+public record SandboxRoom(
+    SandboxCreator creator,
+    Sandboxes sandboxes,
+    Sweeper sweeper,
+    CompletableFuture<SandboxListener> listener) {
+
+  /**
+   * Puts the room together.
+   *
+   * @param executor runs what is due when leases end; its tasks may block
+   */
+  public static SandboxRoom create(
+      Transactions transactions,
+      SandboxRepository repository,
+      TemplateRepository templates,
+      Ledger ledger,
+      AuditLog auditLog,
+      SandboxEngine engine,
+      BillingClock clock,
+      IdGenerator ids,
+      SandboxSettings settings,
+      Telemetry telemetry,
+      ScheduledExecutorService executor) {
+    SandboxAudit audit = new SandboxAudit(auditLog, clock);
+    LiveSandboxes live = new LiveSandboxes();
+    CompletableFuture<SandboxListener> listener = new CompletableFuture<>();
+    SandboxEnder ender =
+        new SandboxEnder(
+            transactions,
+            repository,
+            ledger,
+            audit,
+            clock,
+            live,
+            listener,
+            telemetry.instruments());
+    LeaseKeeper leaseKeeper =
+        new LeaseKeeper(transactions, ledger, clock, settings, ender, listener, executor);
+    SandboxCreator creator =
+        new SandboxCreator(
+            transactions,
+            repository,
+            templates,
+            ledger,
+            audit,
+            engine,
+            clock,
+            ids,
+            settings,
+            live,
+            leaseKeeper,
+            telemetry);
+    Sweeper sweeper =
+        new Sweeper(
+            transactions,
+            repository,
+            engine,
+            clock,
+            settings,
+            live,
+            leaseKeeper,
+            ender,
+            listener,
+            telemetry.instruments());
+    return new SandboxRoom(creator, new Sandboxes(repository, live, ender), sweeper, listener);
+  }
+}

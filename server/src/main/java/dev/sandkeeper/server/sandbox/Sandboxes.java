@@ -1,0 +1,134 @@
+package dev.sandkeeper.server.sandbox;
+
+import dev.sandkeeper.server.base.ErrorReason;
+import dev.sandkeeper.server.base.Page;
+import dev.sandkeeper.server.base.Principal;
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.base.SandkeeperException;
+import dev.sandkeeper.server.ledger.EndReason;
+import dev.sandkeeper.server.telemetry.ActiveSandboxes;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Collectors;
+
+/** The sandboxes that callers may see: found, listed, and ended on request. */
+public final class Sandboxes {
+  private final SandboxRepository repository;
+  private final LiveSandboxes live;
+  private final SandboxEnder ender;
+
+  Sandboxes(SandboxRepository repository, LiveSandboxes live, SandboxEnder ender) {
+    this.repository = repository;
+    this.live = live;
+    this.ender = ender;
+  }
+
+  /** Returns the sandbox when there is one that the caller may see. */
+  public Optional<Sandbox> find(Principal principal, SandboxId sandboxId) {
+    return repository.find(sandboxId).filter(sandbox -> sandbox.visibleTo(principal));
+  }
+
+  /**
+   * Returns the sandbox.
+   *
+   * @throws SandkeeperException {@link ErrorReason#SANDBOX_NOT_FOUND} when there is none that the
+   *     caller may see
+   */
+  public Sandbox require(Principal principal, SandboxId sandboxId) {
+    return find(principal, sandboxId)
+        .orElseThrow(() ->
+            SandkeeperException.of(
+                    ErrorReason.SANDBOX_NOT_FOUND,
+                    "There is no such sandbox that the key can reach.")
+                .with("sandboxId", sandboxId));
+  }
+
+  /** Returns the sandbox when this server runs it, whoever may see it. */
+  public Optional<LiveSandbox> live(SandboxId sandboxId) {
+    return live.find(sandboxId).filter(sandbox -> !sandbox.ending());
+  }
+
+  /**
+   * Returns the sandbox when it runs and the caller may see it; without a look at the database.
+   *
+   * @throws SandkeeperException {@link ErrorReason#SANDBOX_NOT_FOUND} or {@link
+   *     ErrorReason#SANDBOX_NOT_RUNNING}
+   */
+  public LiveSandbox requireLive(Principal principal, SandboxId sandboxId) {
+    return live(sandboxId)
+        .filter(found -> found.sandbox().visibleTo(principal))
+        .orElseThrow(() -> notRunning(require(principal, sandboxId)));
+  }
+
+  /** Returns how many sandboxes live, for the metrics. */
+  public List<ActiveSandboxes> active() {
+    Map<ActiveSandboxes, Long> counts =
+        live.all().stream().collect(Collectors.groupingBy(Sandboxes::kind, Collectors.counting()));
+    return counts.entrySet().stream()
+        .map(entry ->
+            new ActiveSandboxes(
+                entry.getKey().tenant(),
+                entry.getKey().tier(),
+                entry.getKey().engine(),
+                entry.getKey().state(),
+                entry.getValue()))
+        .toList();
+  }
+
+  private static ActiveSandboxes kind(LiveSandbox sandbox) {
+    SandboxState state = sandbox.ending() ? SandboxState.STOPPING : SandboxState.RUNNING;
+    return new ActiveSandboxes(
+        sandbox.sandbox().tenantId().value(),
+        sandbox.sandbox().tier(),
+        sandbox.sandbox().engine(),
+        state.name(),
+        0);
+  }
+
+  /** Makes the refusal to use a sandbox that does not run. */
+  public SandkeeperException notRunning(Sandbox sandbox) {
+    return SandkeeperException.of(
+            ErrorReason.SANDBOX_NOT_RUNNING,
+            "The sandbox does not run, or its paid time is over; create another.")
+        .with("sandboxId", sandbox.sandboxId())
+        .with("state", sandbox.state())
+        .with("paidUntil", sandbox.paidUntil());
+  }
+
+  /** Returns a page of the sandboxes that the caller may see, newest first. */
+  public Page<Sandbox> list(
+      Principal principal,
+      Set<SandboxState> states,
+      Optional<String> conversationId,
+      Page.Request page) {
+    return repository.list(
+        new SandboxRepository.Query(
+            principal.tenantId(), principal.agentId(), states, conversationId),
+        page);
+  }
+
+  /**
+   * Ends a sandbox and returns it settled; returns one that has ended as it is.
+   *
+   * @param grace how long its processes may take after SIGTERM; zero for none
+   * @throws SandkeeperException {@link ErrorReason#SANDBOX_NOT_FOUND}; {@link
+   *     ErrorReason#SANDBOX_NOT_RUNNING} while it is being started; {@link
+   *     ErrorReason#DATABASE_UNAVAILABLE} when it is ended but not settled yet, which the server
+   *     does later by itself
+   */
+  public Sandbox terminate(Principal principal, SandboxId sandboxId, Duration grace) {
+    Optional<LiveSandbox> found =
+        live.find(sandboxId).filter(sandbox -> sandbox.sandbox().visibleTo(principal));
+    if (found.isPresent()) {
+      return ender.end(found.get(), EndReason.TERMINATED, grace, Optional.of(principal));
+    }
+    Sandbox sandbox = require(principal, sandboxId);
+    if (!SandboxState.FINAL.contains(sandbox.state())) {
+      throw notRunning(sandbox);
+    }
+    return sandbox;
+  }
+}

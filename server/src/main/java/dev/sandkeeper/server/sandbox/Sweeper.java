@@ -1,0 +1,171 @@
+package dev.sandkeeper.server.sandbox;
+
+import dev.sandkeeper.server.base.BillingClock;
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.base.Transactions;
+import dev.sandkeeper.server.engine.EngineException;
+import dev.sandkeeper.server.engine.EngineInstance;
+import dev.sandkeeper.server.engine.EngineSandbox;
+import dev.sandkeeper.server.engine.SandboxEngine;
+import dev.sandkeeper.server.engine.UsageReading;
+import dev.sandkeeper.server.ledger.EndReason;
+import dev.sandkeeper.server.telemetry.Instruments;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.stream.Collectors;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Brings the books and the machine together: what the books say lives but does not is settled, what
+ * lives and is in no book is ended. It asks the engine what really runs and believes nothing else.
+ *
+ * <p>The same pass serves the start after a crash, when nothing is live yet and everything that
+ * still runs is taken up, and the regular sweep.
+ */
+public final class Sweeper {
+  private static final Logger logger = LoggerFactory.getLogger(Sweeper.class);
+  private static final Duration STARTING_GRACE = Duration.ofMinutes(1);
+
+  private final Transactions transactions;
+  private final SandboxRepository repository;
+  private final SandboxEngine engine;
+  private final BillingClock clock;
+  private final SandboxSettings settings;
+  private final LiveSandboxes live;
+  private final LeaseKeeper leaseKeeper;
+  private final SandboxEnder ender;
+  private final CompletableFuture<SandboxListener> listener;
+  private final Instruments instruments;
+
+  Sweeper(
+      Transactions transactions,
+      SandboxRepository repository,
+      SandboxEngine engine,
+      BillingClock clock,
+      SandboxSettings settings,
+      LiveSandboxes live,
+      LeaseKeeper leaseKeeper,
+      SandboxEnder ender,
+      CompletableFuture<SandboxListener> listener,
+      Instruments instruments) {
+    this.transactions = transactions;
+    this.repository = repository;
+    this.engine = engine;
+    this.clock = clock;
+    this.settings = settings;
+    this.live = live;
+    this.leaseKeeper = leaseKeeper;
+    this.ender = ender;
+    this.listener = listener;
+    this.instruments = instruments;
+  }
+
+  /**
+   * Takes up what an earlier server left: adopts what still runs, settles what does not, ends what
+   * nobody knows. Called once, before the first call is served.
+   */
+  public void recover() {
+    for (Sandbox sandbox : repository.liveOn(settings.nodeId())) {
+      switch (sandbox.state()) {
+        case PENDING -> giveUp(sandbox);
+        case RUNNING -> adoptOrSettle(sandbox);
+        case STOPPING -> settleGone(sandbox, sandbox.endReason().orElse(EndReason.ORPHANED));
+        case TERMINATED, FAILED -> throw new IllegalStateException("not live: " + sandbox);
+      }
+    }
+    endUnknown();
+  }
+
+  /** Looks once at everything. What fails is looked at again by the next sweep. */
+  public void sweep() {
+    guarded("settle", ender::settleUnsettled);
+    guarded("lost", this::settleLost);
+    guarded("unknown", this::endUnknown);
+  }
+
+  private void adoptOrSettle(Sandbox sandbox) {
+    Instant now = clock.now();
+    Optional<EngineSandbox> running =
+        now.isBefore(sandbox.paidUntil())
+            ? engine.adopt(sandbox.sandboxId(), sandbox.generation())
+            : Optional.empty();
+    if (running.isEmpty()) {
+      settleGone(sandbox, EndReason.ORPHANED);
+      return;
+    }
+    transactions.run(transaction -> listener.join().loseExecutions(transaction, sandbox, now));
+    LiveSandbox adopted = new LiveSandbox(sandbox, running.get());
+    live.add(adopted);
+    leaseKeeper.keep(adopted);
+    logger.atInfo().addKeyValue("sandbox", sandbox.sandboxId()).log("Sandbox adopted");
+  }
+
+  /**
+   * Settles a sandbox that no longer runs, or runs past what it paid for; never bills past that.
+   */
+  private void settleGone(Sandbox sandbox, EndReason reason) {
+    Optional<UsageReading> usage = engine.destroy(sandbox.sandboxId());
+    Instant now = clock.now();
+    Instant endTime = now.isBefore(sandbox.paidUntil()) ? now : sandbox.paidUntil();
+    ender.settle(sandbox, usage, endTime, reason, Optional.empty());
+    instruments.sandboxOrphaned("gone");
+  }
+
+  /**
+   * Ends a start that did not come to its end: nothing could be run in it, so nothing is billed.
+   */
+  private void giveUp(Sandbox sandbox) {
+    engine.destroy(sandbox.sandboxId());
+    ender.settle(sandbox, Optional.empty(), clock.now(), EndReason.ORPHANED, Optional.empty());
+  }
+
+  /** Deals with rows of this machine that are live in the books and not here. */
+  private void settleLost() {
+    Instant startedBefore = clock.now().minus(STARTING_GRACE);
+    for (Sandbox sandbox : repository.liveOn(settings.nodeId())) {
+      boolean known = live.knows(sandbox.sandboxId()) || ender.isUnsettled(sandbox.sandboxId());
+      if (known || !sandbox.createTime().isBefore(startedBefore)) {
+        continue;
+      }
+      if (sandbox.state() == SandboxState.PENDING) {
+        giveUp(sandbox);
+      } else {
+        settleGone(sandbox, sandbox.endReason().orElse(EndReason.ORPHANED));
+      }
+    }
+  }
+
+  /** Ends what runs in the engine and is not this server's. */
+  private void endUnknown() {
+    Set<SandboxId> unknown =
+        engine.list().stream()
+            .map(EngineInstance::sandboxId)
+            .filter(sandboxId -> !live.knows(sandboxId))
+            .collect(Collectors.toSet());
+    for (SandboxId sandboxId : unknown) {
+      // It may have become live, or have ended, since the engine was asked.
+      if (!live.knows(sandboxId)) {
+        logger.atWarn().addKeyValue("sandbox", sandboxId).log("Unknown sandbox ended");
+        engine.destroy(sandboxId);
+        instruments.sandboxOrphaned("unknown");
+      }
+    }
+  }
+
+  private static void guarded(String pass, Runnable work) {
+    try {
+      work.run();
+    } catch (RuntimeException e) {
+      logger
+          .atWarn()
+          .addKeyValue("pass", pass)
+          .addKeyValue("engineFault", e instanceof EngineException)
+          .setCause(e)
+          .log("A pass of the sweeper failed; the next one tries again");
+    }
+  }
+}
