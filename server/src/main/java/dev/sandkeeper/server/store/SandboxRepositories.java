@@ -1,0 +1,31 @@
+package dev.sandkeeper.server.store;
+
+import dev.sandkeeper.server.access.ApiKeyRepository;
+import dev.sandkeeper.server.execution.ExecutionRepository;
+import dev.sandkeeper.server.sandbox.SandboxRepository;
+import dev.sandkeeper.server.sandbox.TemplateRepository;
+
+/** Makes the adapters of the ports of sandboxes, executions and access. */
+public final class SandboxRepositories {
+  private SandboxRepositories() {}
+
+  /** Returns the keeper of sandboxes. */
+  public static SandboxRepository sandboxes(JooqTransactions transactions) {
+    return new JooqSandboxRepository(transactions.context());
+  }
+
+  /** Returns the keeper of templates. */
+  public static TemplateRepository templates(JooqTransactions transactions) {
+    return new JooqTemplateRepository(transactions.context());
+  }
+
+  /** Returns the keeper of executions. */
+  public static ExecutionRepository executions(JooqTransactions transactions) {
+    return new JooqExecutionRepository(transactions.context());
+  }
+
+  /** Returns the keeper of tenants and API keys. */
+  public static ApiKeyRepository apiKeys(JooqTransactions transactions) {
+    return new JooqApiKeyRepository(transactions.context());
+  }
+}
