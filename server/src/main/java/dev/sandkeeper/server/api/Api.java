@@ -1,0 +1,103 @@
+package dev.sandkeeper.server.api;
+
+import build.buf.protovalidate.ValidatorFactory;
+import com.linecorp.armeria.server.HttpService;
+import com.linecorp.armeria.server.ServerBuilder;
+import com.linecorp.armeria.server.docs.DocService;
+import com.linecorp.armeria.server.grpc.GrpcService;
+import dev.sandkeeper.server.access.ApiKeys;
+import dev.sandkeeper.server.audit.AuditLog;
+import dev.sandkeeper.server.base.BillingClock;
+import dev.sandkeeper.server.base.Transactions;
+import dev.sandkeeper.server.execution.Executions;
+import dev.sandkeeper.server.execution.SandboxFiles;
+import dev.sandkeeper.server.ledger.CostRepository;
+import dev.sandkeeper.server.ledger.Limits;
+import dev.sandkeeper.server.ledger.Prices;
+import dev.sandkeeper.server.sandbox.SandboxCreator;
+import dev.sandkeeper.server.sandbox.Sandboxes;
+import dev.sandkeeper.server.sandbox.TemplateRepository;
+import dev.sandkeeper.server.telemetry.MetricsService;
+import dev.sandkeeper.server.telemetry.Telemetry;
+import io.grpc.BindableService;
+import io.grpc.protobuf.services.ProtoReflectionServiceV1;
+import java.time.Duration;
+import java.util.List;
+
+/**
+ * The whole contract on one port: gRPC, the same unary calls by HTTP/JSON, health, reflection and
+ * the docs page.
+ */
+public final class Api {
+  private final List<BindableService> services;
+  private final Calls calls;
+  private final Telemetry telemetry;
+  private final int maxMessageBytes;
+  private final boolean showsMetrics;
+
+  /**
+   * Makes the services over the domain.
+   *
+   * @param heartbeat after how long a silence a stream of events gives a sign of life
+   * @param maxMessageBytes the largest request message
+   * @param showsMetrics whether /metrics answers, to admin keys
+   */
+  public Api(
+      ApiKeys apiKeys,
+      SandboxCreator creator,
+      Sandboxes sandboxes,
+      TemplateRepository templates,
+      Executions executions,
+      SandboxFiles files,
+      Prices prices,
+      Limits limits,
+      CostRepository costs,
+      AuditLog auditLog,
+      Transactions transactions,
+      BillingClock clock,
+      Duration heartbeat,
+      Telemetry telemetry,
+      int maxMessageBytes,
+      boolean showsMetrics) {
+    this.telemetry = telemetry;
+    this.maxMessageBytes = maxMessageBytes;
+    this.showsMetrics = showsMetrics;
+    this.calls = new Calls(apiKeys, ValidatorFactory.newBuilder().build());
+    EventStream events = new EventStream(heartbeat, clock);
+    this.services =
+        List.of(
+            new SandboxApi(calls, creator, sandboxes, costs, executions, events, clock),
+            new ExecutionApi(calls, executions),
+            new FileApi(calls, files),
+            new TemplateApi(calls, templates),
+            new PricingApi(calls, transactions, prices, auditLog, clock),
+            new QuotaApi(calls, transactions, limits, auditLog, clock),
+            new CostApi(calls, costs),
+            new AuditApi(calls, auditLog),
+            new AdminApi(calls, apiKeys));
+  }
+
+  /** Adds everything to the server that is being built. */
+  public void addTo(ServerBuilder server) {
+    GrpcService grpc =
+        GrpcService.builder()
+            .addServices(services)
+            .addService(ProtoReflectionServiceV1.newInstance())
+            .enableHealthCheckService(true)
+            .enableHttpJsonTranscoding(true)
+            .exceptionHandler(new ErrorMapper())
+            .maxRequestMessageLength(maxMessageBytes)
+            .intercept(telemetry.rpcTelemetry())
+            .useBlockingTaskExecutor(true)
+            .build();
+    server.service(grpc);
+    server.serviceUnder("/docs", docs());
+    if (showsMetrics) {
+      server.service("/metrics", new MetricsService(telemetry).decorate(new AdminOnly(calls)));
+    }
+  }
+
+  private static HttpService docs() {
+    return ExampleRequests.addTo(DocService.builder()).build();
+  }
+}

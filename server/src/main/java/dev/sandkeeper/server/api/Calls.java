@@ -1,0 +1,89 @@
+package dev.sandkeeper.server.api;
+
+import build.buf.protovalidate.ValidationResult;
+import build.buf.protovalidate.Validator;
+import build.buf.protovalidate.exceptions.ValidationException;
+import com.google.protobuf.Message;
+import com.linecorp.armeria.common.HttpHeaderNames;
+import com.linecorp.armeria.common.RequestHeaders;
+import com.linecorp.armeria.server.ServiceRequestContext;
+import dev.sandkeeper.server.access.ApiKeys;
+import dev.sandkeeper.server.base.ErrorReason;
+import dev.sandkeeper.server.base.FieldViolation;
+import dev.sandkeeper.server.base.Principal;
+import dev.sandkeeper.server.base.SandkeeperException;
+import dev.sandkeeper.server.base.Scope;
+import io.grpc.stub.StreamObserver;
+import java.util.List;
+import java.util.function.Function;
+
+/**
+ * What every call goes through before its service sees it: who calls, may they, is it well-formed.
+ */
+final class Calls {
+  private static final String BEARER = "bearer ";
+
+  private final ApiKeys apiKeys;
+  private final Validator validator;
+
+  Calls(ApiKeys apiKeys, Validator validator) {
+    this.apiKeys = apiKeys;
+    this.validator = validator;
+  }
+
+  /** Answers a unary call. What is thrown reaches the caller through the {@link ErrorMapper}. */
+  <T extends Message, R> void answer(
+      T request, StreamObserver<R> observer, Scope scope, Function<Principal, R> work) {
+    Principal principal = begin(scope);
+    validate(request);
+    R response = work.apply(principal);
+    observer.onNext(response);
+    observer.onCompleted();
+  }
+
+  /**
+   * Returns who makes the current call.
+   *
+   * @throws SandkeeperException {@link ErrorReason#INVALID_CREDENTIALS} or {@link
+   *     ErrorReason#SCOPE_MISSING}
+   */
+  Principal begin(Scope scope) {
+    Principal principal = authenticate(ServiceRequestContext.current());
+    principal.require(scope);
+    return principal;
+  }
+
+  /** Returns who makes the call of the context. */
+  Principal authenticate(ServiceRequestContext context) {
+    RequestHeaders headers = context.request().headers();
+    String authorization = headers.get(HttpHeaderNames.AUTHORIZATION, "");
+    if (!authorization.regionMatches(true, 0, BEARER, 0, BEARER.length())) {
+      throw SandkeeperException.of(
+          ErrorReason.INVALID_CREDENTIALS,
+          "No API key came; send it in the header authorization: Bearer KEY.");
+    }
+    return apiKeys.authenticate(
+        authorization.substring(BEARER.length()).strip(),
+        new Principal.Origin(
+            context.clientAddress().getHostAddress(), headers.get(HttpHeaderNames.USER_AGENT, "")));
+  }
+
+  /**
+   * Checks a request against the rules of the contract.
+   *
+   * @throws SandkeeperException {@link ErrorReason#INVALID_FIELD} with every violation
+   */
+  void validate(Message request) {
+    ValidationResult result;
+    try {
+      result = validator.validate(request);
+    } catch (ValidationException e) {
+      throw new IllegalStateException("the contract's rules do not compile", e);
+    }
+    if (!result.isSuccess()) {
+      List<FieldViolation> violations =
+          result.getViolations().stream().map(Violations::fieldViolation).toList();
+      throw SandkeeperException.invalidFields(violations);
+    }
+  }
+}

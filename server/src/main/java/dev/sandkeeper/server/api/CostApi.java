@@ -1,0 +1,52 @@
+package dev.sandkeeper.server.api;
+
+import dev.sandkeeper.server.base.Page;
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.base.Scope;
+import dev.sandkeeper.server.ledger.CostQuery;
+import dev.sandkeeper.server.ledger.CostRecord;
+import dev.sandkeeper.server.ledger.CostRepository;
+import dev.sandkeeper.v1.CostServiceGrpc;
+import dev.sandkeeper.v1.ListCostRecordsRequest;
+import dev.sandkeeper.v1.ListCostRecordsResponse;
+import io.grpc.stub.StreamObserver;
+import java.util.Optional;
+
+/** CostService. */
+final class CostApi extends CostServiceGrpc.CostServiceImplBase {
+  private final Calls calls;
+  private final CostRepository costs;
+
+  CostApi(Calls calls, CostRepository costs) {
+    this.calls = calls;
+    this.costs = costs;
+  }
+
+  @Override
+  public void listCostRecords(
+      ListCostRecordsRequest request, StreamObserver<ListCostRecordsResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.READ,
+        principal -> {
+          CostQuery costQuery =
+              new CostQuery(
+                  principal.tenantId(),
+                  principal.agentId(),
+                  Attributions.given(request.getSandboxId()).map(SandboxId::new),
+                  Attributions.given(request.getConversationId()),
+                  Optional.empty(),
+                  Optional.empty(),
+                  Optional.empty());
+          Page<CostRecord> page =
+              costs.list(
+                  costQuery,
+                  PageTokens.request(request.getPageSize(), request.getPageToken(), costQuery));
+          return ListCostRecordsResponse.newBuilder()
+              .addAllCostRecords(page.items().stream().map(MoneyMapper::toProto).toList())
+              .setNextPageToken(PageTokens.next(page, costQuery))
+              .build();
+        });
+  }
+}

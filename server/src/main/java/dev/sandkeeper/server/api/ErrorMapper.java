@@ -1,0 +1,182 @@
+package dev.sandkeeper.server.api;
+
+import com.google.protobuf.Any;
+import com.google.protobuf.Message;
+import com.google.rpc.BadRequest;
+import com.google.rpc.Code;
+import com.google.rpc.ErrorInfo;
+import com.google.rpc.PreconditionFailure;
+import com.google.rpc.QuotaFailure;
+import com.google.rpc.RequestInfo;
+import com.google.rpc.ResourceInfo;
+import com.google.rpc.RetryInfo;
+import com.google.rpc.Status;
+import com.linecorp.armeria.common.RequestContext;
+import com.linecorp.armeria.common.grpc.GoogleGrpcExceptionHandlerFunction;
+import dev.sandkeeper.server.base.ErrorReason;
+import dev.sandkeeper.server.base.SandkeeperException;
+import io.grpc.Metadata;
+import io.grpc.StatusException;
+import io.grpc.StatusRuntimeException;
+import java.time.Duration;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The one place where a failure becomes what the caller sees: a canonical code, and details of
+ * which google.rpc.ErrorInfo is always one.
+ */
+public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
+  /** The domain of every ErrorInfo. */
+  static final String DOMAIN = "sandkeeper.dev";
+
+  private static final Logger logger = LoggerFactory.getLogger(ErrorMapper.class);
+
+  /** Returns the canonical code of a reason. */
+  static Code code(ErrorReason reason) {
+    return switch (reason) {
+      case INVALID_FIELD -> Code.INVALID_ARGUMENT;
+      case INVALID_CREDENTIALS -> Code.UNAUTHENTICATED;
+      case SCOPE_MISSING -> Code.PERMISSION_DENIED;
+      case SANDBOX_NOT_FOUND,
+          EXECUTION_NOT_FOUND,
+          TEMPLATE_NOT_FOUND,
+          TENANT_NOT_FOUND,
+          LIMIT_NOT_FOUND,
+          API_KEY_NOT_FOUND,
+          PRICE_NOT_FOUND,
+          FILE_NOT_FOUND ->
+          Code.NOT_FOUND;
+      case REQUEST_ID_REUSED, ALREADY_EXISTS -> Code.ALREADY_EXISTS;
+      case SANDBOX_NOT_RUNNING, NO_PRICE_FOR_TIER, PRICE_START_REFUSED, FILE_REFUSED ->
+          Code.FAILED_PRECONDITION;
+      case QUOTA_EXCEEDED, SIZE_LIMIT_EXCEEDED, TOO_MANY_REQUESTS -> Code.RESOURCE_EXHAUSTED;
+      case SEQUENCE_NOT_KEPT -> Code.OUT_OF_RANGE;
+      case CONCURRENT_CHANGE -> Code.ABORTED;
+      case ENGINE_UNAVAILABLE, DATABASE_UNAVAILABLE, SHUTTING_DOWN -> Code.UNAVAILABLE;
+      case DEADLINE_EXCEEDED -> Code.DEADLINE_EXCEEDED;
+      case INTERNAL -> Code.INTERNAL;
+    };
+  }
+
+  @Override
+  public @Nullable Status applyStatusProto(
+      RequestContext context, Throwable throwable, Metadata metadata) {
+    if (throwable instanceof SandkeeperException known) {
+      return status(known);
+    }
+    if (throwable instanceof StatusRuntimeException || throwable instanceof StatusException) {
+      return withErrorInfo(io.grpc.Status.fromThrowable(throwable));
+    }
+    io.grpc.Status protocol = io.grpc.Status.fromThrowable(throwable);
+    if (protocol.getCode() != io.grpc.Status.Code.UNKNOWN) {
+      return withErrorInfo(protocol);
+    }
+    logger
+        .atError()
+        .addKeyValue("requestId", context.id())
+        .setCause(throwable)
+        .log("A call failed for a reason that is a bug");
+    return Status.newBuilder()
+        .setCode(Code.INTERNAL_VALUE)
+        .setMessage("The call failed inside the server; its log has the rest under the request id.")
+        .addDetails(Any.pack(errorInfo(ErrorReason.INTERNAL.name(), Map.of())))
+        .addDetails(Any.pack(RequestInfo.newBuilder().setRequestId(context.id().text()).build()))
+        .build();
+  }
+
+  /** Returns what the caller sees of a known failure. */
+  static Status status(SandkeeperException failure) {
+    Status.Builder status =
+        Status.newBuilder()
+            .setCode(code(failure.reason()).getNumber())
+            .setMessage(String.valueOf(failure.getMessage()))
+            .addDetails(Any.pack(errorInfo(failure.reason().name(), failure.context())));
+    Message detail = detail(failure);
+    if (detail != null) {
+      status.addDetails(Any.pack(detail));
+    }
+    failure.retryDelay().ifPresent(delay -> status.addDetails(Any.pack(retryInfo(delay))));
+    return status.build();
+  }
+
+  private static @Nullable Message detail(SandkeeperException failure) {
+    Map<String, String> context = failure.context();
+    return switch (code(failure.reason())) {
+      case INVALID_ARGUMENT -> badRequest(failure);
+      case RESOURCE_EXHAUSTED -> quotaFailure(failure);
+      case NOT_FOUND, ALREADY_EXISTS -> resourceInfo(failure);
+      case FAILED_PRECONDITION ->
+          PreconditionFailure.newBuilder()
+              .addViolations(
+                  PreconditionFailure.Violation.newBuilder()
+                      .setType(failure.reason().name())
+                      .setSubject(String.join(" ", context.values()))
+                      .setDescription(String.valueOf(failure.getMessage())))
+              .build();
+      default -> null;
+    };
+  }
+
+  private static BadRequest badRequest(SandkeeperException failure) {
+    BadRequest.Builder badRequest = BadRequest.newBuilder();
+    failure
+        .violations()
+        .forEach(violation ->
+            badRequest
+                .addFieldViolationsBuilder()
+                .setField(violation.field())
+                .setDescription(violation.description()));
+    return badRequest.build();
+  }
+
+  private static QuotaFailure quotaFailure(SandkeeperException failure) {
+    Map<String, String> context = failure.context();
+    String subject =
+        context.containsKey("limitId")
+            ? "limits/" + context.get("limitId")
+            : failure.reason().name();
+    return QuotaFailure.newBuilder()
+        .addViolations(
+            QuotaFailure.Violation.newBuilder()
+                .setSubject(subject)
+                .setDescription(String.valueOf(failure.getMessage())))
+        .build();
+  }
+
+  private static ResourceInfo resourceInfo(SandkeeperException failure) {
+    String name = failure.reason().name();
+    String type =
+        name.endsWith("_NOT_FOUND")
+            ? name.substring(0, name.length() - "_NOT_FOUND".length())
+            : name;
+    return ResourceInfo.newBuilder()
+        .setResourceType(type)
+        .setResourceName(String.join(" ", failure.context().values()))
+        .build();
+  }
+
+  private static ErrorInfo errorInfo(String reason, Map<String, String> context) {
+    return ErrorInfo.newBuilder()
+        .setReason(reason)
+        .setDomain(DOMAIN)
+        .putAllMetadata(context)
+        .build();
+  }
+
+  private static RetryInfo retryInfo(Duration delay) {
+    return RetryInfo.newBuilder().setRetryDelay(Times.toProto(delay)).build();
+  }
+
+  /** Adds ErrorInfo to what the gRPC library itself refuses, such as an unknown method. */
+  private static Status withErrorInfo(io.grpc.Status refused) {
+    String description = refused.getDescription();
+    return Status.newBuilder()
+        .setCode(refused.getCode().value())
+        .setMessage(description == null ? refused.getCode().name() : description)
+        .addDetails(Any.pack(errorInfo("GRPC_" + refused.getCode().name(), Map.of())))
+        .build();
+  }
+}

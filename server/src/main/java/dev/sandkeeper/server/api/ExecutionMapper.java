@@ -1,0 +1,203 @@
+package dev.sandkeeper.server.api;
+
+import com.google.protobuf.ByteString;
+import com.google.protobuf.UnsafeByteOperations;
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.base.SandkeeperException;
+import dev.sandkeeper.server.engine.ExecutionEnd;
+import dev.sandkeeper.server.engine.ExecutionSpec;
+import dev.sandkeeper.server.engine.OutputStreamKind;
+import dev.sandkeeper.server.execution.ExecutionRequest;
+import dev.sandkeeper.server.execution.NumberedEvent;
+import dev.sandkeeper.server.ledger.NanoUsd;
+import dev.sandkeeper.v1.BudgetWarning;
+import dev.sandkeeper.v1.Code;
+import dev.sandkeeper.v1.CodeError;
+import dev.sandkeeper.v1.Command;
+import dev.sandkeeper.v1.ExecuteRequest;
+import dev.sandkeeper.v1.Execution;
+import dev.sandkeeper.v1.ExecutionEvent;
+import dev.sandkeeper.v1.ExecutionState;
+import dev.sandkeeper.v1.FinishReason;
+import dev.sandkeeper.v1.Finished;
+import dev.sandkeeper.v1.Heartbeat;
+import dev.sandkeeper.v1.Language;
+import dev.sandkeeper.v1.Output;
+import dev.sandkeeper.v1.Result;
+import dev.sandkeeper.v1.Started;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+
+/** Executions and their events on the wire. */
+final class ExecutionMapper {
+  private ExecutionMapper() {}
+
+  static ExecutionRequest fromProto(ExecuteRequest proto) {
+    return new ExecutionRequest(
+        new SandboxId(proto.getSandboxId()),
+        RequestKeys.of(proto.getRequestId(), proto.toBuilder().clearRequestId().build()),
+        run(proto),
+        Attributions.given(proto.getWorkingDirectory()),
+        proto.getEnvironmentMap(),
+        proto.getStdin().toByteArray(),
+        Times.fromProto(proto.hasDeadline(), proto.getDeadline()),
+        Attributions.fromProto(proto.getAttribution()));
+  }
+
+  static Execution toProto(dev.sandkeeper.server.execution.Execution execution) {
+    Execution.Builder proto =
+        Execution.newBuilder()
+            .setExecutionId(execution.executionId().value())
+            .setSandboxId(execution.sandboxId().value())
+            .setState(
+                execution.outcome().isPresent()
+                    ? ExecutionState.EXECUTION_STATE_FINISHED
+                    : ExecutionState.EXECUTION_STATE_RUNNING)
+            .setStartTime(Times.toProto(execution.startTime()));
+    execution.language().map(ExecutionMapper::toProto).ifPresent(proto::setLanguage);
+    execution
+        .outcome()
+        .ifPresent(outcome -> {
+          Duration duration = Duration.between(execution.startTime(), outcome.endTime());
+          proto
+              .setEndTime(Times.toProto(outcome.endTime()))
+              .setFinished(finished(outcome.end(), duration, outcome.cost()));
+        });
+    return proto.build();
+  }
+
+  static ExecutionEvent toProto(NumberedEvent numbered) {
+    ExecutionEvent.Builder proto =
+        ExecutionEvent.newBuilder()
+            .setSequence(numbered.sequence())
+            .setTime(Times.toProto(numbered.time()));
+    switch (numbered.event()) {
+      case dev.sandkeeper.server.execution.ExecutionEvent.Started started ->
+          proto.setStarted(
+              Started.newBuilder()
+                  .setExecutionId(started.executionId().value())
+                  .setPid(started.pid()));
+      case dev.sandkeeper.server.execution.ExecutionEvent.Output output -> {
+        // Nobody changes the array after it was read from the journal, so it need not be copied.
+        Output.Builder chunk =
+            Output.newBuilder()
+                .setData(UnsafeByteOperations.unsafeWrap(output.data()))
+                .setOffset(output.offset());
+        if (output.kind() == OutputStreamKind.STDOUT) {
+          proto.setStdout(chunk);
+        } else {
+          proto.setStderr(chunk);
+        }
+      }
+      case dev.sandkeeper.server.execution.ExecutionEvent.Result result -> {
+        Result.Builder bundle = Result.newBuilder();
+        result.data().forEach((type, data) -> bundle.putData(type, ByteString.copyFrom(data)));
+        proto.setResult(bundle);
+      }
+      case dev.sandkeeper.server.execution.ExecutionEvent.Failed failed ->
+          proto.setError(
+              CodeError.newBuilder()
+                  .setName(failed.error().name())
+                  .setValue(failed.error().value())
+                  .setTraceback(failed.error().traceback()));
+      case dev.sandkeeper.server.execution.ExecutionEvent.BudgetWarning warning ->
+          proto.setBudgetWarning(
+              BudgetWarning.newBuilder()
+                  .setLimitId(warning.limitId())
+                  .setRemainingNanoUsd(warning.remaining().value())
+                  .setPaidUntilTime(Times.toProto(warning.paidUntil())));
+      case dev.sandkeeper.server.execution.ExecutionEvent.Finished finished ->
+          proto.setFinished(finished(finished.end(), finished.duration(), finished.cost()));
+    }
+    return proto.build();
+  }
+
+  /** Returns the event that says the stream is alive. */
+  static ExecutionEvent heartbeat(java.time.Instant time) {
+    return ExecutionEvent.newBuilder()
+        .setTime(Times.toProto(time))
+        .setHeartbeat(Heartbeat.getDefaultInstance())
+        .build();
+  }
+
+  private static ExecutionSpec.Run run(ExecuteRequest proto) {
+    return switch (proto.getRunCase()) {
+      case COMMAND -> command(proto.getCommand());
+      case CODE -> {
+        Language language = proto.getCode().getLanguage();
+        if (language == Language.LANGUAGE_PYTHON) {
+          requireAbsent("working_directory", !proto.getWorkingDirectory().isEmpty());
+          requireAbsent("environment", proto.getEnvironmentCount() > 0);
+          requireAbsent("stdin", !proto.getStdin().isEmpty());
+        }
+        yield code(proto.getCode());
+      }
+      case RUN_NOT_SET ->
+          throw SandkeeperException.invalidField("run", "absent (expected: command or code)");
+    };
+  }
+
+  private static ExecutionSpec.Command command(Command command) {
+    if (!command.getShell().isEmpty()) {
+      return new ExecutionSpec.Command(List.of("/bin/bash", "-c", command.getShell()));
+    }
+    if (command.getArgv(0).isEmpty()) {
+      throw SandkeeperException.invalidField(
+          "command.argv[0]", "\"\" (expected: the program's name)");
+    }
+    return new ExecutionSpec.Command(command.getArgvList());
+  }
+
+  private static ExecutionSpec.Code code(Code code) {
+    return new ExecutionSpec.Code(
+        switch (code.getLanguage()) {
+          case LANGUAGE_PYTHON -> ExecutionSpec.Language.PYTHON;
+          case LANGUAGE_BASH -> ExecutionSpec.Language.BASH;
+          case LANGUAGE_UNSPECIFIED, UNRECOGNIZED ->
+              throw new IllegalArgumentException("language: " + code.getLanguage());
+        },
+        code.getSource(),
+        Optional.empty());
+  }
+
+  /** A context that lives on has its own folder and environment, which one cell does not change. */
+  private static void requireAbsent(String field, boolean present) {
+    if (present) {
+      throw SandkeeperException.invalidField(
+          field, "given (expected: absent for Python code, which runs in a context that lives on)");
+    }
+  }
+
+  private static Language toProto(ExecutionSpec.Language language) {
+    return switch (language) {
+      case PYTHON -> Language.LANGUAGE_PYTHON;
+      case BASH -> Language.LANGUAGE_BASH;
+    };
+  }
+
+  private static Finished finished(ExecutionEnd end, Duration duration, NanoUsd cost) {
+    Finished.Builder proto =
+        Finished.newBuilder()
+            .setReason(toProto(end.reason()))
+            .setDuration(Times.toProto(duration))
+            .setCostNanoUsd(cost.value());
+    end.exitCode().ifPresent(proto::setExitCode);
+    end.signal().ifPresent(proto::setSignal);
+    end.cpuMicros().ifPresent(proto::setCpuMicros);
+    end.peakMemoryBytes().ifPresent(proto::setPeakMemoryBytes);
+    return proto.build();
+  }
+
+  private static FinishReason toProto(ExecutionEnd.Reason reason) {
+    return switch (reason) {
+      case COMPLETED -> FinishReason.FINISH_REASON_COMPLETED;
+      case DEADLINE -> FinishReason.FINISH_REASON_DEADLINE;
+      case SIGNALED -> FinishReason.FINISH_REASON_SIGNALED;
+      case OUT_OF_MEMORY -> FinishReason.FINISH_REASON_OUT_OF_MEMORY;
+      case SANDBOX_ENDED -> FinishReason.FINISH_REASON_SANDBOX_ENDED;
+      case NOT_STARTED -> FinishReason.FINISH_REASON_NOT_STARTED;
+      case LOST -> FinishReason.FINISH_REASON_LOST;
+    };
+  }
+}

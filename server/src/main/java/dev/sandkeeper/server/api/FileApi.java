@@ -1,0 +1,214 @@
+package dev.sandkeeper.server.api;
+
+import com.google.protobuf.ByteString;
+import com.google.protobuf.UnsafeByteOperations;
+import dev.sandkeeper.server.base.Principal;
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.base.SandkeeperException;
+import dev.sandkeeper.server.base.Scope;
+import dev.sandkeeper.server.execution.SandboxFiles;
+import dev.sandkeeper.v1.FileInfo;
+import dev.sandkeeper.v1.FileServiceGrpc;
+import dev.sandkeeper.v1.FileType;
+import dev.sandkeeper.v1.ListDirectoryRequest;
+import dev.sandkeeper.v1.ListDirectoryResponse;
+import dev.sandkeeper.v1.ReadFileRequest;
+import dev.sandkeeper.v1.ReadFileResponse;
+import dev.sandkeeper.v1.RemoveRequest;
+import dev.sandkeeper.v1.RemoveResponse;
+import dev.sandkeeper.v1.StatRequest;
+import dev.sandkeeper.v1.StatResponse;
+import dev.sandkeeper.v1.WriteFileRequest;
+import dev.sandkeeper.v1.WriteFileResponse;
+import io.grpc.stub.ServerCallStreamObserver;
+import io.grpc.stub.StreamObserver;
+import java.nio.ByteBuffer;
+import org.jspecify.annotations.Nullable;
+
+/** FileService. */
+final class FileApi extends FileServiceGrpc.FileServiceImplBase {
+  private final Calls calls;
+  private final SandboxFiles files;
+
+  FileApi(Calls calls, SandboxFiles files) {
+    this.calls = calls;
+    this.files = files;
+  }
+
+  @Override
+  public StreamObserver<WriteFileRequest> writeFile(StreamObserver<WriteFileResponse> observer) {
+    return new UploadObserver(calls.begin(Scope.RUN), observer);
+  }
+
+  @Override
+  public void readFile(ReadFileRequest request, StreamObserver<ReadFileResponse> observer) {
+    Principal principal = calls.begin(Scope.READ);
+    calls.validate(request);
+    PacedSender<ReadFileResponse> sender =
+        new PacedSender<>((ServerCallStreamObserver<ReadFileResponse>) observer);
+    sender.start(() ->
+        files.read(
+            principal,
+            new SandboxId(request.getSandboxId()),
+            request.getPath(),
+            request.getOffset(),
+            request.getLength(),
+            file -> sender.send(ReadFileResponse.newBuilder().setFile(toProto(file)).build()),
+            chunk -> sender.send(data(chunk))));
+  }
+
+  @Override
+  public void listDirectory(
+      ListDirectoryRequest request, StreamObserver<ListDirectoryResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.READ,
+        principal ->
+            ListDirectoryResponse.newBuilder()
+                .addAllFiles(
+                    files
+                        .list(principal, new SandboxId(request.getSandboxId()), request.getPath())
+                        .stream()
+                        .map(FileApi::toProto)
+                        .toList())
+                .build());
+  }
+
+  @Override
+  public void stat(StatRequest request, StreamObserver<StatResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.READ,
+        principal ->
+            StatResponse.newBuilder()
+                .setFile(
+                    toProto(
+                        files.stat(
+                            principal, new SandboxId(request.getSandboxId()), request.getPath())))
+                .build());
+  }
+
+  @Override
+  public void remove(RemoveRequest request, StreamObserver<RemoveResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.RUN,
+        principal -> {
+          files.remove(
+              principal,
+              new SandboxId(request.getSandboxId()),
+              request.getPath(),
+              request.getRecursive());
+          return RemoveResponse.getDefaultInstance();
+        });
+  }
+
+  private static ReadFileResponse data(ByteBuffer chunk) {
+    byte[] copy = new byte[chunk.remaining()]; // the engine's buffer is good for this call only
+    chunk.get(copy);
+    return ReadFileResponse.newBuilder().setData(UnsafeByteOperations.unsafeWrap(copy)).build();
+  }
+
+  private static FileInfo toProto(dev.sandkeeper.server.engine.FileInfo file) {
+    return FileInfo.newBuilder()
+        .setPath(file.path())
+        .setType(
+            switch (file.type()) {
+              case FILE -> FileType.FILE_TYPE_FILE;
+              case DIRECTORY -> FileType.FILE_TYPE_DIRECTORY;
+              case SYMLINK -> FileType.FILE_TYPE_SYMLINK;
+              case OTHER -> FileType.FILE_TYPE_UNSPECIFIED;
+            })
+        .setSizeBytes(file.sizeBytes())
+        .setMode(file.mode())
+        .setModifyTime(Times.toProto(file.modifyTime()))
+        .build();
+  }
+
+  /** Takes an upload; whatever ends it early leaves nothing in the sandbox. */
+  private final class UploadObserver implements StreamObserver<WriteFileRequest> {
+    private final Principal principal;
+    private final StreamObserver<WriteFileResponse> observer;
+    private SandboxFiles.@Nullable Upload upload;
+    private boolean failed;
+
+    UploadObserver(Principal principal, StreamObserver<WriteFileResponse> observer) {
+      this.principal = principal;
+      this.observer = observer;
+    }
+
+    @Override
+    public void onNext(WriteFileRequest request) {
+      if (!failed) {
+        guarded(() -> take(request));
+      }
+    }
+
+    @Override
+    public void onError(Throwable cause) {
+      abort();
+    }
+
+    @Override
+    public void onCompleted() {
+      if (failed) {
+        return;
+      }
+      guarded(() -> {
+        SandboxFiles.Written written = require(upload).commit();
+        observer.onNext(
+            WriteFileResponse.newBuilder()
+                .setFile(toProto(written.file()))
+                .setSha256(ByteString.copyFrom(written.sha256()))
+                .build());
+        observer.onCompleted();
+      });
+    }
+
+    private void take(WriteFileRequest request) {
+      calls.validate(request);
+      switch (request.getPartCase()) {
+        case TARGET -> {
+          if (upload != null) {
+            throw SandkeeperException.invalidField(
+                "target", "given again (expected: in the first message only)");
+          }
+          upload =
+              files.write(
+                  principal,
+                  new SandboxId(request.getTarget().getSandboxId()),
+                  request.getTarget().getPath());
+        }
+        case DATA -> require(upload).append(request.getData().asReadOnlyByteBuffer());
+        case PART_NOT_SET -> throw new IllegalStateException("refused by the contract's rules");
+      }
+    }
+
+    private SandboxFiles.Upload require(SandboxFiles.@Nullable Upload begun) {
+      if (begun == null) {
+        throw SandkeeperException.invalidField("target", "absent (expected: in the first message)");
+      }
+      return begun;
+    }
+
+    private void guarded(Runnable work) {
+      try {
+        work.run();
+      } catch (RuntimeException e) {
+        failed = true;
+        abort();
+        observer.onError(e);
+      }
+    }
+
+    private void abort() {
+      SandboxFiles.Upload begun = upload;
+      if (begun != null) {
+        begun.abort();
+      }
+    }
+  }
+}

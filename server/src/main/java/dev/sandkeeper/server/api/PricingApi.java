@@ -1,0 +1,113 @@
+package dev.sandkeeper.server.api;
+
+import dev.sandkeeper.server.audit.AuditEntry;
+import dev.sandkeeper.server.audit.AuditLog;
+import dev.sandkeeper.server.audit.AuditOperation;
+import dev.sandkeeper.server.base.BillingClock;
+import dev.sandkeeper.server.base.Principal;
+import dev.sandkeeper.server.base.Scope;
+import dev.sandkeeper.server.base.TenantId;
+import dev.sandkeeper.server.base.Transaction;
+import dev.sandkeeper.server.base.Transactions;
+import dev.sandkeeper.server.ledger.Price;
+import dev.sandkeeper.server.ledger.Prices;
+import dev.sandkeeper.v1.CreatePriceRequest;
+import dev.sandkeeper.v1.CreatePriceResponse;
+import dev.sandkeeper.v1.GetPriceAtRequest;
+import dev.sandkeeper.v1.GetPriceAtResponse;
+import dev.sandkeeper.v1.ListPricesRequest;
+import dev.sandkeeper.v1.ListPricesResponse;
+import dev.sandkeeper.v1.PricingServiceGrpc;
+import io.grpc.stub.StreamObserver;
+import java.time.Instant;
+import java.util.Optional;
+
+/** PricingService. */
+final class PricingApi extends PricingServiceGrpc.PricingServiceImplBase {
+  private final Calls calls;
+  private final Transactions transactions;
+  private final Prices prices;
+  private final AuditLog auditLog;
+  private final BillingClock clock;
+
+  PricingApi(
+      Calls calls,
+      Transactions transactions,
+      Prices prices,
+      AuditLog auditLog,
+      BillingClock clock) {
+    this.calls = calls;
+    this.transactions = transactions;
+    this.prices = prices;
+    this.auditLog = auditLog;
+    this.clock = clock;
+  }
+
+  @Override
+  public void createPrice(
+      CreatePriceRequest request, StreamObserver<CreatePriceResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.ADMIN,
+        principal -> {
+          dev.sandkeeper.v1.Price asked = request.getPrice();
+          Optional<Instant> start =
+              asked.hasStartTime()
+                  ? Optional.of(Times.fromProto(asked.getStartTime()))
+                  : Optional.empty();
+          Price price =
+              transactions.call(transaction -> {
+                Price created =
+                    prices.create(
+                        transaction,
+                        asked.getTier(),
+                        MoneyMapper.fromProto(asked.getBasis()),
+                        MoneyMapper.rates(asked),
+                        start,
+                        clock.now());
+                record(transaction, principal, principal.tenantId(), "created " + created);
+                return created;
+              });
+          return CreatePriceResponse.newBuilder().setPrice(MoneyMapper.toProto(price)).build();
+        });
+  }
+
+  @Override
+  public void listPrices(ListPricesRequest request, StreamObserver<ListPricesResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.READ,
+        principal ->
+            ListPricesResponse.newBuilder()
+                .addAllPrices(
+                    prices.list(Attributions.given(request.getTier())).stream()
+                        .map(MoneyMapper::toProto)
+                        .toList())
+                .build());
+  }
+
+  @Override
+  public void getPriceAt(GetPriceAtRequest request, StreamObserver<GetPriceAtResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.READ,
+        principal -> {
+          Instant time = request.hasTime() ? Times.fromProto(request.getTime()) : clock.now();
+          return GetPriceAtResponse.newBuilder()
+              .setPrice(MoneyMapper.toProto(prices.get(request.getTier(), time)))
+              .build();
+        });
+  }
+
+  private void record(
+      Transaction transaction, Principal principal, TenantId tenantId, String detail) {
+    auditLog.append(
+        transaction,
+        AuditEntry.of(tenantId, clock.now(), AuditOperation.PRICE_CHANGE)
+            .by(principal)
+            .withDetail(detail));
+  }
+}

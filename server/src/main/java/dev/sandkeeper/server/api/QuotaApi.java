@@ -1,0 +1,128 @@
+package dev.sandkeeper.server.api;
+
+import dev.sandkeeper.server.audit.AuditEntry;
+import dev.sandkeeper.server.audit.AuditLog;
+import dev.sandkeeper.server.audit.AuditOperation;
+import dev.sandkeeper.server.base.BillingClock;
+import dev.sandkeeper.server.base.Principal;
+import dev.sandkeeper.server.base.Scope;
+import dev.sandkeeper.server.base.TenantId;
+import dev.sandkeeper.server.base.Transaction;
+import dev.sandkeeper.server.base.Transactions;
+import dev.sandkeeper.server.ledger.Limit;
+import dev.sandkeeper.server.ledger.Limits;
+import dev.sandkeeper.server.ledger.NanoUsd;
+import dev.sandkeeper.v1.DeleteLimitRequest;
+import dev.sandkeeper.v1.DeleteLimitResponse;
+import dev.sandkeeper.v1.GetQuotaRequest;
+import dev.sandkeeper.v1.GetQuotaResponse;
+import dev.sandkeeper.v1.ListLimitsRequest;
+import dev.sandkeeper.v1.ListLimitsResponse;
+import dev.sandkeeper.v1.QuotaServiceGrpc;
+import dev.sandkeeper.v1.SetLimitRequest;
+import dev.sandkeeper.v1.SetLimitResponse;
+import io.grpc.stub.StreamObserver;
+
+/** QuotaService. */
+final class QuotaApi extends QuotaServiceGrpc.QuotaServiceImplBase {
+  private final Calls calls;
+  private final Transactions transactions;
+  private final Limits limits;
+  private final AuditLog auditLog;
+  private final BillingClock clock;
+
+  QuotaApi(
+      Calls calls,
+      Transactions transactions,
+      Limits limits,
+      AuditLog auditLog,
+      BillingClock clock) {
+    this.calls = calls;
+    this.transactions = transactions;
+    this.limits = limits;
+    this.auditLog = auditLog;
+    this.clock = clock;
+  }
+
+  @Override
+  public void setLimit(SetLimitRequest request, StreamObserver<SetLimitResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.ADMIN,
+        principal -> {
+          TenantId tenantId = Tenants.asked(principal, request.getTenantId());
+          Limit limit =
+              transactions.call(transaction -> {
+                Limit set =
+                    limits.set(
+                        transaction,
+                        tenantId,
+                        MoneyMapper.fromProto(request.getPeriod()),
+                        new NanoUsd(request.getAmountNanoUsd()),
+                        clock.now());
+                record(transaction, principal, tenantId, "set " + set);
+                return set;
+              });
+          return SetLimitResponse.newBuilder().setLimit(MoneyMapper.toProto(limit)).build();
+        });
+  }
+
+  @Override
+  public void listLimits(ListLimitsRequest request, StreamObserver<ListLimitsResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.READ,
+        principal ->
+            ListLimitsResponse.newBuilder()
+                .addAllLimits(
+                    limits.list(Tenants.asked(principal, request.getTenantId())).stream()
+                        .map(MoneyMapper::toProto)
+                        .toList())
+                .build());
+  }
+
+  @Override
+  public void deleteLimit(
+      DeleteLimitRequest request, StreamObserver<DeleteLimitResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.ADMIN,
+        principal -> {
+          Limit limit = limits.get(request.getLimitId());
+          transactions.run(transaction -> {
+            limits.delete(transaction, limit.limitId());
+            record(transaction, principal, limit.tenantId(), "deleted " + limit);
+          });
+          return DeleteLimitResponse.getDefaultInstance();
+        });
+  }
+
+  @Override
+  public void getQuota(GetQuotaRequest request, StreamObserver<GetQuotaResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.READ,
+        principal ->
+            GetQuotaResponse.newBuilder()
+                .addAllQuotas(
+                    limits
+                        .quota(Tenants.asked(principal, request.getTenantId()), clock.now())
+                        .stream()
+                        .map(MoneyMapper::toProto)
+                        .toList())
+                .build());
+  }
+
+  private void record(
+      Transaction transaction, Principal principal, TenantId tenantId, String detail) {
+    auditLog.append(
+        transaction,
+        AuditEntry.of(tenantId, clock.now(), AuditOperation.QUOTA_CHANGE)
+            .by(principal)
+            .withDetail(detail));
+  }
+}

@@ -1,0 +1,173 @@
+package dev.sandkeeper.server.api;
+
+import dev.sandkeeper.server.base.BillingClock;
+import dev.sandkeeper.server.base.ExecutionId;
+import dev.sandkeeper.server.base.Page;
+import dev.sandkeeper.server.base.Principal;
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.base.Scope;
+import dev.sandkeeper.server.execution.Executions;
+import dev.sandkeeper.server.ledger.CostRepository;
+import dev.sandkeeper.server.sandbox.Sandbox;
+import dev.sandkeeper.server.sandbox.SandboxCreator;
+import dev.sandkeeper.server.sandbox.SandboxState;
+import dev.sandkeeper.server.sandbox.Sandboxes;
+import dev.sandkeeper.v1.AttachExecutionRequest;
+import dev.sandkeeper.v1.AttachExecutionResponse;
+import dev.sandkeeper.v1.CreateSandboxRequest;
+import dev.sandkeeper.v1.CreateSandboxResponse;
+import dev.sandkeeper.v1.ExecuteRequest;
+import dev.sandkeeper.v1.ExecuteResponse;
+import dev.sandkeeper.v1.GetSandboxRequest;
+import dev.sandkeeper.v1.GetSandboxResponse;
+import dev.sandkeeper.v1.GetSandboxUsageRequest;
+import dev.sandkeeper.v1.GetSandboxUsageResponse;
+import dev.sandkeeper.v1.ListSandboxesRequest;
+import dev.sandkeeper.v1.ListSandboxesResponse;
+import dev.sandkeeper.v1.SandboxServiceGrpc;
+import dev.sandkeeper.v1.TerminateSandboxRequest;
+import dev.sandkeeper.v1.TerminateSandboxResponse;
+import io.grpc.stub.ServerCallStreamObserver;
+import io.grpc.stub.StreamObserver;
+import java.time.Duration;
+import java.util.Set;
+import java.util.stream.Collectors;
+
+/** SandboxService. */
+final class SandboxApi extends SandboxServiceGrpc.SandboxServiceImplBase {
+  private final Calls calls;
+  private final SandboxCreator creator;
+  private final Sandboxes sandboxes;
+  private final CostRepository costs;
+  private final Executions executions;
+  private final EventStream eventStream;
+  private final BillingClock clock;
+
+  SandboxApi(
+      Calls calls,
+      SandboxCreator creator,
+      Sandboxes sandboxes,
+      CostRepository costs,
+      Executions executions,
+      EventStream eventStream,
+      BillingClock clock) {
+    this.calls = calls;
+    this.creator = creator;
+    this.sandboxes = sandboxes;
+    this.costs = costs;
+    this.executions = executions;
+    this.eventStream = eventStream;
+    this.clock = clock;
+  }
+
+  @Override
+  public void createSandbox(
+      CreateSandboxRequest request, StreamObserver<CreateSandboxResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.RUN,
+        principal ->
+            CreateSandboxResponse.newBuilder()
+                .setSandbox(
+                    SandboxMapper.toProto(
+                        creator.create(principal, SandboxMapper.fromProto(request))))
+                .build());
+  }
+
+  @Override
+  public void getSandbox(GetSandboxRequest request, StreamObserver<GetSandboxResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.READ,
+        principal ->
+            GetSandboxResponse.newBuilder()
+                .setSandbox(
+                    SandboxMapper.toProto(
+                        sandboxes.require(principal, new SandboxId(request.getSandboxId()))))
+                .build());
+  }
+
+  @Override
+  public void listSandboxes(
+      ListSandboxesRequest request, StreamObserver<ListSandboxesResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.READ,
+        principal -> {
+          Set<SandboxState> states =
+              request.getStatesList().stream()
+                  .map(SandboxMapper::fromProto)
+                  .collect(Collectors.toSet());
+          Object[] query = {request.getStatesList(), request.getConversationId()};
+          Page<Sandbox> page =
+              sandboxes.list(
+                  principal,
+                  states,
+                  Attributions.given(request.getConversationId()),
+                  PageTokens.request(request.getPageSize(), request.getPageToken(), query));
+          return ListSandboxesResponse.newBuilder()
+              .addAllSandboxes(page.items().stream().map(SandboxMapper::toProto).toList())
+              .setNextPageToken(PageTokens.next(page, query))
+              .build();
+        });
+  }
+
+  @Override
+  public void terminateSandbox(
+      TerminateSandboxRequest request, StreamObserver<TerminateSandboxResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.RUN,
+        principal -> {
+          Duration grace =
+              Times.fromProto(request.hasGrace(), request.getGrace()).orElse(Duration.ZERO);
+          return TerminateSandboxResponse.newBuilder()
+              .setSandbox(
+                  SandboxMapper.toProto(
+                      sandboxes.terminate(principal, new SandboxId(request.getSandboxId()), grace)))
+              .build();
+        });
+  }
+
+  @Override
+  public void getSandboxUsage(
+      GetSandboxUsageRequest request, StreamObserver<GetSandboxUsageResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.READ,
+        principal -> {
+          Sandbox sandbox = sandboxes.require(principal, new SandboxId(request.getSandboxId()));
+          return GetSandboxUsageResponse.newBuilder()
+              .setUsage(
+                  MoneyMapper.toProto(costs.usage(sandbox.sandboxId(), clock.now()).orElseThrow()))
+              .build();
+        });
+  }
+
+  @Override
+  public void execute(ExecuteRequest request, StreamObserver<ExecuteResponse> observer) {
+    Principal principal = calls.begin(Scope.RUN);
+    calls.validate(request);
+    eventStream.start(
+        executions.execute(principal, ExecutionMapper.fromProto(request)),
+        (ServerCallStreamObserver<ExecuteResponse>) observer,
+        event -> ExecuteResponse.newBuilder().setEvent(event).build());
+  }
+
+  @Override
+  public void attachExecution(
+      AttachExecutionRequest request, StreamObserver<AttachExecutionResponse> observer) {
+    Principal principal = calls.begin(Scope.READ);
+    calls.validate(request);
+    eventStream.start(
+        executions.attach(
+            principal, new ExecutionId(request.getExecutionId()), request.getAfterSequence()),
+        (ServerCallStreamObserver<AttachExecutionResponse>) observer,
+        event -> AttachExecutionResponse.newBuilder().setEvent(event).build());
+  }
+}

@@ -1,0 +1,112 @@
+package dev.sandkeeper.server.api;
+
+import dev.sandkeeper.server.base.RequestKey;
+import dev.sandkeeper.server.ledger.EndReason;
+import dev.sandkeeper.server.sandbox.CreateSandbox;
+import dev.sandkeeper.server.sandbox.SandboxState;
+import dev.sandkeeper.server.sandbox.Template;
+import dev.sandkeeper.v1.CreateSandboxRequest;
+import dev.sandkeeper.v1.Resources;
+import dev.sandkeeper.v1.Sandbox;
+import dev.sandkeeper.v1.SandboxEndReason;
+import java.util.OptionalInt;
+
+/** Sandboxes and templates on the wire. */
+final class SandboxMapper {
+  private static final String DEFAULT_TEMPLATE = "base";
+
+  private SandboxMapper() {}
+
+  static CreateSandbox fromProto(CreateSandboxRequest proto) {
+    RequestKey key =
+        RequestKeys.of(proto.getRequestId(), proto.toBuilder().clearRequestId().build());
+    return new CreateSandbox(
+        key,
+        proto.getTemplate().isEmpty() ? DEFAULT_TEMPLATE : proto.getTemplate(),
+        given(proto.getResources().getCpuCores()),
+        given(proto.getResources().getMemoryMib()),
+        Times.fromProto(proto.hasTimeout(), proto.getTimeout()),
+        Attributions.fromProto(proto.getAttribution()),
+        proto.getMetadataMap(),
+        proto.getEnvironmentMap());
+  }
+
+  static Sandbox toProto(dev.sandkeeper.server.sandbox.Sandbox sandbox) {
+    Sandbox.Builder proto =
+        Sandbox.newBuilder()
+            .setSandboxId(sandbox.sandboxId().value())
+            .setTenantId(sandbox.tenantId().value())
+            .setTemplate(sandbox.template())
+            .setTier(sandbox.tier())
+            .setEngine(sandbox.engine())
+            .setNodeId(sandbox.nodeId())
+            .setState(toProto(sandbox.state()))
+            .setResources(
+                Resources.newBuilder()
+                    .setCpuCores(sandbox.cpuCores())
+                    .setMemoryMib(sandbox.memoryMib()))
+            .setAttribution(Attributions.toProto(sandbox.attribution()))
+            .putAllMetadata(sandbox.metadata())
+            .setTimeout(Times.toProto(sandbox.timeout()))
+            .setCreateTime(Times.toProto(sandbox.createTime()))
+            .setExpireTime(Times.toProto(sandbox.expireTime()));
+    sandbox.startTime().map(Times::toProto).ifPresent(proto::setStartTime);
+    sandbox.endTime().map(Times::toProto).ifPresent(proto::setEndTime);
+    sandbox.endReason().map(SandboxMapper::toProto).ifPresent(proto::setEndReason);
+    if (!SandboxState.FINAL.contains(sandbox.state())) {
+      proto.setPaidUntilTime(Times.toProto(sandbox.paidUntil()));
+    }
+    return proto.build();
+  }
+
+  static dev.sandkeeper.v1.Template toProto(Template template) {
+    return dev.sandkeeper.v1.Template.newBuilder()
+        .setName(template.name())
+        .setDescription(template.description())
+        .setTier(template.tier())
+        .setEngine(template.engine())
+        .setDefaultResources(
+            Resources.newBuilder()
+                .setCpuCores(template.cpuCores().standard())
+                .setMemoryMib(template.memoryMib().standard()))
+        .setDefaultTimeout(Times.toProto(template.defaultTimeout()))
+        .build();
+  }
+
+  static SandboxState fromProto(dev.sandkeeper.v1.SandboxState state) {
+    return switch (state) {
+      case SANDBOX_STATE_PENDING -> SandboxState.PENDING;
+      case SANDBOX_STATE_RUNNING -> SandboxState.RUNNING;
+      case SANDBOX_STATE_STOPPING -> SandboxState.STOPPING;
+      case SANDBOX_STATE_TERMINATED -> SandboxState.TERMINATED;
+      case SANDBOX_STATE_FAILED -> SandboxState.FAILED;
+      case SANDBOX_STATE_UNSPECIFIED, UNRECOGNIZED ->
+          throw new IllegalArgumentException("state: " + state); // refused by the contract's rules
+    };
+  }
+
+  private static dev.sandkeeper.v1.SandboxState toProto(SandboxState state) {
+    return switch (state) {
+      case PENDING -> dev.sandkeeper.v1.SandboxState.SANDBOX_STATE_PENDING;
+      case RUNNING -> dev.sandkeeper.v1.SandboxState.SANDBOX_STATE_RUNNING;
+      case STOPPING -> dev.sandkeeper.v1.SandboxState.SANDBOX_STATE_STOPPING;
+      case TERMINATED -> dev.sandkeeper.v1.SandboxState.SANDBOX_STATE_TERMINATED;
+      case FAILED -> dev.sandkeeper.v1.SandboxState.SANDBOX_STATE_FAILED;
+    };
+  }
+
+  private static SandboxEndReason toProto(EndReason reason) {
+    return switch (reason) {
+      case TERMINATED -> SandboxEndReason.SANDBOX_END_REASON_TERMINATED;
+      case TIMEOUT -> SandboxEndReason.SANDBOX_END_REASON_TIMEOUT;
+      case BUDGET_EXHAUSTED -> SandboxEndReason.SANDBOX_END_REASON_BUDGET_EXHAUSTED;
+      case OUT_OF_MEMORY -> SandboxEndReason.SANDBOX_END_REASON_OUT_OF_MEMORY;
+      case ENGINE_FAILED -> SandboxEndReason.SANDBOX_END_REASON_ENGINE_FAILED;
+      case ORPHANED -> SandboxEndReason.SANDBOX_END_REASON_ORPHANED;
+    };
+  }
+
+  private static OptionalInt given(int value) {
+    return value == 0 ? OptionalInt.empty() : OptionalInt.of(value);
+  }
+}
