@@ -13,7 +13,8 @@ public record TenantId(String value) {
   /** Checks the shape. */
   public TenantId {
     if (!SHAPE.matcher(value).matches()) {
-      throw new IllegalArgumentException("tenant_id: " + value + " (expected: [a-z0-9][a-z0-9-]{0,62})");
+      throw new IllegalArgumentException(
+          "tenant_id: " + value + " (expected: [a-z0-9][a-z0-9-]{0,62})");
     }
   }
 

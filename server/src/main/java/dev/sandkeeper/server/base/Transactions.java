@@ -20,10 +20,9 @@ public interface Transactions {
 
   /** Runs work that returns nothing; otherwise as {@link #call}. */
   default void run(Consumer<Transaction> work) {
-    call(
-        transaction -> {
-          work.accept(transaction);
-          return Boolean.TRUE;
-        });
+    call(transaction -> {
+      work.accept(transaction);
+      return Boolean.TRUE;
+    });
   }
 }

@@ -26,6 +26,7 @@ import java.util.stream.Collectors;
 public record Configuration(
     Path dataFolder,
     Optional<String> nodeId,
+    Optional<Path> bootstrapKeyFile,
     Server server,
     Database database,
     LocalEngine localEngine,

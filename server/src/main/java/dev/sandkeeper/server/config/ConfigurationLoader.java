@@ -62,6 +62,7 @@ public final class ConfigurationLoader {
         new Configuration(
             reader.path("data-folder"),
             reader.optionalText("node-id"),
+            reader.optionalText("bootstrap-key-file").map(Path::of),
             new Configuration.Server(
                 reader.requiredText("server.host"),
                 reader.integer("server.port", 0, MAX_PORT),

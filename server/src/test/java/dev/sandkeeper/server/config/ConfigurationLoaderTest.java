@@ -31,7 +31,7 @@ final class ConfigurationLoaderTest {
     assertThat(configuration.dataFolder()).isEqualTo(Path.of("data"));
     assertThat(configuration.nodeId()).isEmpty();
     assertThat(configuration.server())
-        .isEqualTo(new Configuration.Server("127.0.0.1", 8080, 4 << 20, Duration.ofSeconds(5)));
+        .isEqualTo(new Configuration.Server("127.0.0.1", 7400, 32 << 20, Duration.ofSeconds(5)));
     assertThat(configuration.database().url()).isEmpty();
     assertThat(configuration.ledger())
         .isEqualTo(new Configuration.Ledger(Duration.ofSeconds(60), Duration.ofSeconds(5)));

@@ -12,7 +12,6 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
@@ -34,16 +33,12 @@ final class AgentLink implements AutoCloseable {
   /** More than an agent has children. */
   private static final int MAX_CONNECTIONS = 256;
 
-  /** An agent keeps one supervisor in waiting. */
-  private static final int MAX_READY = 2;
-
   private static final int MAX_QUEUED_COMMANDS = 1024;
   private static final int MAX_SOCKET_PATH_BYTES = 107;
 
   private final Path socket;
   private final Events events;
   private final Map<String, CompletableFuture<Connection>> expected = new ConcurrentHashMap<>();
-  private final BlockingQueue<Connection> ready = new LinkedBlockingQueue<>(MAX_READY);
   private final BlockingQueue<Command> commands = new LinkedBlockingQueue<>(MAX_QUEUED_COMMANDS);
   private final Semaphore connections = new Semaphore(MAX_CONNECTIONS);
   private final CountDownLatch firstControl = new CountDownLatch(1);
@@ -128,17 +123,6 @@ final class AgentLink implements AutoCloseable {
     return future;
   }
 
-  /** Returns the connection of a supervisor that waits for the next command, if one does. */
-  Optional<Connection> takeReady() {
-    return Optional.ofNullable(ready.poll());
-  }
-
-  private void keepReady(Connection connection) {
-    if (closed || !ready.offer(connection)) {
-      connection.close();
-    }
-  }
-
   /** Stops waiting: a connection of that name is closed when it comes. */
   void forget(String name) {
     CompletableFuture<Connection> future = expected.remove(name);
@@ -187,10 +171,6 @@ final class AgentLink implements AutoCloseable {
       }
       if (fields.get(1).equals("control")) {
         serveControl(connection);
-        return;
-      }
-      if (fields.get(1).equals("ready")) {
-        keepReady(connection);
         return;
       }
       CompletableFuture<Connection> future = expected.remove(fields.get(2));
@@ -272,8 +252,6 @@ final class AgentLink implements AutoCloseable {
     synchronized (this) {
       control.forEach(Connection::close);
     }
-    takeReady().ifPresent(Connection::close);
-    takeReady().ifPresent(Connection::close);
     expected.values().forEach(future -> future.cancel(false));
     expected.clear();
   }

@@ -15,7 +15,6 @@ import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
 import java.util.concurrent.CancellationException;
@@ -23,7 +22,6 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
-import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -102,17 +100,14 @@ final class LocalExecution implements EngineExecution {
     connection.forEach(Connection::close);
   }
 
-  /**
-   * Runs the conversation to its end; the listener hears of everything, also of failure.
-   *
-   * @param waiting a supervisor that was in waiting, which may have ended since
-   * @param dial has a supervisor started for this execution
-   */
-  void run(Optional<Connection> waiting, Supplier<CompletableFuture<Connection>> dial) {
+  /** Runs the conversation to its end; the listener hears of everything, also of failure. */
+  void run(CompletableFuture<Connection> dialled) {
     long startNanos = System.nanoTime();
     long killsBefore = host.outOfMemoryKills();
     ExecutionEnd end;
-    try (Connection open = request(waiting, dial, startNanos)) {
+    try (Connection open = await(dialled)) {
+      Duration left = spec.deadline().minusNanos(System.nanoTime() - startNanos);
+      open.write(Frame.REQUEST, 0, request(left));
       for (int signal : connect(open)) {
         open.write(Frame.SIGNAL, signal);
       }
@@ -131,31 +126,6 @@ final class LocalExecution implements EngineExecution {
       end = ExecutionEnd.of(host.whyLost());
     }
     listener.finished(end);
-  }
-
-  /** Sends the request to the supervisor in waiting, or when that is gone, to a new one. */
-  private Connection request(
-      Optional<Connection> waiting, Supplier<CompletableFuture<Connection>> dial, long startNanos)
-      throws IOException, TimeoutException {
-    if (waiting.isPresent()) {
-      Connection open = waiting.get();
-      try {
-        open.write(Frame.REQUEST, 0, request(startNanos));
-        return open;
-      } catch (IOException e) {
-        // Nothing was started: a supervisor begins when it has the whole request.
-        logger.atDebug().addKeyValue("execution_id", spec.id()).log("A supervisor was gone");
-        open.close();
-      }
-    }
-    Connection open = await(dial.get());
-    try {
-      open.write(Frame.REQUEST, 0, request(startNanos));
-      return open;
-    } catch (IOException e) {
-      open.close();
-      throw e;
-    }
   }
 
   /** The agent would not start it. */
@@ -192,8 +162,7 @@ final class LocalExecution implements EngineExecution {
     return List.copyOf(earlySignals);
   }
 
-  private Fields request(long startNanos) {
-    Duration left = spec.deadline().minusNanos(System.nanoTime() - startNanos);
+  private Fields request(Duration left) {
     Fields fields = new Fields();
     switch (spec.run()) {
       case ExecutionSpec.Command command ->

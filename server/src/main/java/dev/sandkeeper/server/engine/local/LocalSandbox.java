@@ -38,7 +38,6 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
   private static final Duration END_TIME = Duration.ofSeconds(2);
   private static final Duration GRACE_SLACK = Duration.ofMillis(200);
   private static final long LOOK_NANOS = 1_000_000;
-  private static final String COMMAND = "command";
   private static final String PAID_TIME_OVER = "paid-time-over";
 
   private final SandboxId id;
@@ -129,16 +128,20 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
     requireRunning();
     checkSize(spec);
     String name = spec.id().value();
-    String target = target(spec.run());
     LocalExecution execution = new LocalExecution(spec, listener, this);
-    Optional<Connection> waiting =
-        target.equals(COMMAND) ? link.takeReady() : Optional.<Connection>empty();
+    CompletableFuture<Connection> dialled = link.expect(name);
+    try {
+      link.send(Frame.OPEN, 0, new Fields().add(name, target(spec.run())));
+    } catch (EngineException e) {
+      link.forget(name);
+      throw e;
+    }
     Thread.ofVirtual()
         .name("execution-" + name)
         .start(() -> {
           executions.add(execution);
           try {
-            execution.run(waiting, () -> dial(name, target));
+            execution.run(dialled);
           } finally {
             executions.remove(execution);
             link.forget(name);
@@ -147,23 +150,12 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
     return execution;
   }
 
-  /** Has the agent start what will dial for an execution. */
-  private CompletableFuture<Connection> dial(String name, String target) {
-    CompletableFuture<Connection> dialled = link.expect(name);
-    try {
-      link.send(Frame.OPEN, 0, new Fields().add(name, target));
-    } catch (EngineException e) {
-      dialled.completeExceptionally(e);
-    }
-    return dialled;
-  }
-
   private static String target(ExecutionSpec.Run run) {
     return switch (run) {
-      case ExecutionSpec.Command ignored -> COMMAND;
+      case ExecutionSpec.Command ignored -> "command";
       case ExecutionSpec.Code code ->
           switch (code.language()) {
-            case BASH -> COMMAND;
+            case BASH -> "command";
             case PYTHON -> {
               if (code.contextId().isPresent()) {
                 throw new IllegalArgumentException(

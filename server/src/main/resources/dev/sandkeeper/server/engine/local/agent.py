@@ -185,11 +185,8 @@ class Channel:
             self.frames.append((kind, offset, payload))
 
     def await_frame(self, seconds):
-        """Returns the next frame; for the parts of a conversation where nothing else happens.
-
-        Without a number of seconds it waits for as long as the engine is there.
-        """
-        deadline = None if seconds is None else time.monotonic() + seconds
+        """Returns the next frame; for the parts of a conversation where nothing else happens."""
+        deadline = time.monotonic() + seconds
         while not self.frames:
             if not wait_for(self.fileno(), select.POLLIN, deadline):
                 raise Gone
@@ -730,19 +727,18 @@ def await_request(channel):
     return named(payload)
 
 
-def supervise_command(run_id, taken_fd, base_environment, max_processes):
-    """The life of a command's supervisor: of one run, or forked ahead of time for whichever is next.
-
-    The one in waiting has its connection and its program's process at hand already. That it was
-    taken it tells the agent by closing `taken_fd`.
-    """
-    keep_only(taken_fd)
+def supervise_command(orders_fd, base_environment, max_processes):
+    """The life of a command's supervisor: forked ahead of time, it waits for its run's name."""
+    keep_only(orders_fd)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     wakeup = Wakeup()
     program = Program(base_environment, max_processes)
-    channel = dial(b"run", run_id) if run_id else dial(b"ready")
-    kind, _, payload = channel.await_frame(REQUEST_SECONDS if run_id else None)
-    os.close(taken_fd)
+    run_id = os.read(orders_fd, 256)
+    os.close(orders_fd)
+    if not run_id:
+        return
+    channel = dial(b"run", run_id)
+    kind, _, payload = channel.await_frame(REQUEST_SECONDS)
     if kind != REQUEST:
         return
     request = named(payload)
@@ -1402,7 +1398,7 @@ class Agent:
         self.children = set()
         self.context_pid = None
         self.context = None
-        # The pid of the supervisor in waiting, and the pipe whose end says that it was taken.
+        # The pid of the supervisor in waiting and the pipe that gives it its name.
         self.standby = None
         self.set_up = False
         self.control = None
@@ -1425,10 +1421,6 @@ class Agent:
                 self.connect()
             poller = select.poll()
             poller.register(self.wakeup.reader, select.POLLIN)
-            waiting_fd = -1
-            if self.standby is not None:
-                waiting_fd = self.standby[1]
-                poller.register(waiting_fd, select.POLLIN)
             if self.control is not None:
                 blocked = select.POLLOUT if self.control.outgoing else 0
                 poller.register(self.control.fileno(), select.POLLIN | blocked)
@@ -1436,26 +1428,15 @@ class Agent:
                 if fd == self.wakeup.reader:
                     self.wakeup.clear()
                     self.reap()
-                elif fd == waiting_fd:
-                    if self.standby is not None and self.standby[1] == fd:
-                        self.standby_taken()
-                elif self.control is not None:
+                else:
                     self.serve_control()
             self.keep_standby()
 
-    def standby_taken(self):
-        """The supervisor in waiting serves a command now, or ended."""
-        pid, taken_fd = self.standby
-        os.close(taken_fd)
-        self.standby = None
-        self.children.add(pid)
-
     def keep_standby(self):
         """Forks the next command's supervisor while nobody waits for it."""
-        wanted = self.set_up and self.control is not None and self.stop_at is None
-        if wanted and self.standby is None and len(self.children) < MAX_CHILDREN:
+        if self.set_up and self.standby is None and len(self.children) < MAX_CHILDREN:
             try:
-                self.standby = self.fork_supervisor(b"")
+                self.fork_standby()
             except OSError as error:
                 # The next command tries again, and tells its caller.
                 log("standby: %s" % error)
@@ -1510,26 +1491,39 @@ class Agent:
                 self.context.send(name)
                 return
             if target == b"command":
-                pid, taken_fd = self.fork_supervisor(name)
-                os.close(taken_fd)
-                self.children.add(pid)
+                self.start_command(name)
             else:
                 body = lambda: serve_files(name, self.max_processes)
                 self.children.add(fork_child(body))
         except OSError as error:
             self.control.send(REFUSED, 0, pack(name, os.strerror(error.errno or 0).encode()))
 
-    def fork_supervisor(self, name):
-        """Forks a command's supervisor; returns its pid and what is readable once it is taken."""
+    def start_command(self, name):
+        """Gives a command to the supervisor in waiting, or to a new one if that was killed."""
+        for _ in range(2):
+            if self.standby is None:
+                self.fork_standby()
+            pid, orders_fd = self.standby
+            self.standby = None
+            try:
+                os.write(orders_fd, name)
+                self.children.add(pid)
+                return
+            except BrokenPipeError:
+                continue
+            finally:
+                os.close(orders_fd)
+
+    def fork_standby(self):
         reader, writer = os.pipe()
-        body = lambda: supervise_command(name, writer, self.environment, self.max_processes)
+        body = lambda: supervise_command(reader, self.environment, self.max_processes)
         try:
-            return fork_child(body), reader
+            self.standby = fork_child(body), writer
         except OSError:
-            os.close(reader)
+            os.close(writer)
             raise
         finally:
-            os.close(writer)
+            os.close(reader)
 
     def start_context(self):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -1547,8 +1541,8 @@ class Agent:
         for pid, _, _ in reap():
             self.children.discard(pid)
             if self.standby is not None and pid == self.standby[0]:
-                self.standby_taken()
-                self.children.discard(pid)
+                os.close(self.standby[1])
+                self.standby = None
             if pid == self.context_pid:
                 self.context_pid = None
                 self.context.close()

@@ -1,0 +1,299 @@
+package dev.sandkeeper.server;
+
+import com.linecorp.armeria.common.SessionProtocol;
+import com.linecorp.armeria.server.Server;
+import com.linecorp.armeria.server.ServerBuilder;
+import dev.sandkeeper.server.access.ApiKeys;
+import dev.sandkeeper.server.api.Api;
+import dev.sandkeeper.server.audit.AuditLog;
+import dev.sandkeeper.server.base.AnchoredClock;
+import dev.sandkeeper.server.base.BillingClock;
+import dev.sandkeeper.server.base.IdGenerator;
+import dev.sandkeeper.server.base.TenantId;
+import dev.sandkeeper.server.config.Configuration;
+import dev.sandkeeper.server.engine.SandboxEngine;
+import dev.sandkeeper.server.engine.local.LocalEngine;
+import dev.sandkeeper.server.engine.local.LocalEngineSettings;
+import dev.sandkeeper.server.execution.ExecutionLimits;
+import dev.sandkeeper.server.execution.ExecutionRepository;
+import dev.sandkeeper.server.execution.Executions;
+import dev.sandkeeper.server.execution.FileAudit;
+import dev.sandkeeper.server.execution.FileLimits;
+import dev.sandkeeper.server.execution.KeptExecutions;
+import dev.sandkeeper.server.execution.OutcomeRecorder;
+import dev.sandkeeper.server.execution.SandboxFiles;
+import dev.sandkeeper.server.ledger.Ledger;
+import dev.sandkeeper.server.ledger.LedgerSettings;
+import dev.sandkeeper.server.ledger.Limits;
+import dev.sandkeeper.server.ledger.Prices;
+import dev.sandkeeper.server.sandbox.SandboxRoom;
+import dev.sandkeeper.server.sandbox.SandboxSettings;
+import dev.sandkeeper.server.sandbox.Sandboxes;
+import dev.sandkeeper.server.store.JooqTransactions;
+import dev.sandkeeper.server.store.LedgerRepositories;
+import dev.sandkeeper.server.store.SandboxRepositories;
+import dev.sandkeeper.server.store.database.Credentials;
+import dev.sandkeeper.server.store.database.DataFolder;
+import dev.sandkeeper.server.store.database.Database;
+import dev.sandkeeper.server.store.database.PoolSettings;
+import dev.sandkeeper.server.telemetry.ActiveSandboxes;
+import dev.sandkeeper.server.telemetry.QuotaReading;
+import dev.sandkeeper.server.telemetry.Telemetry;
+import dev.sandkeeper.server.telemetry.TelemetrySettings;
+import java.net.InetSocketAddress;
+import java.nio.file.Path;
+import java.security.SecureRandom;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.List;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** Puts the server together, from the configuration to the open port, and takes it apart again. */
+final class ServerAssembly implements AutoCloseable {
+  private static final Logger logger = LoggerFactory.getLogger(ServerAssembly.class);
+
+  private final Configuration configuration;
+  private final IdGenerator ids = new IdGenerator(new SecureRandom());
+  private final Deque<AutoCloseable> parts = new ArrayDeque<>();
+  private int port;
+
+  private ServerAssembly(Configuration configuration) {
+    this.configuration = configuration;
+  }
+
+  /**
+   * Starts everything, takes up what an earlier server left, and opens the port.
+   *
+   * @throws StartException when the port is taken; {@link
+   *     dev.sandkeeper.server.store.database.DatabaseException} and {@link
+   *     dev.sandkeeper.server.engine.EngineException} when the database or the engine cannot work
+   */
+  static ServerAssembly start(Configuration configuration) {
+    ServerAssembly assembly = new ServerAssembly(configuration);
+    try {
+      assembly.start();
+      return assembly;
+    } catch (RuntimeException | Error e) {
+      assembly.close();
+      throw e;
+    }
+  }
+
+  /** Returns the port that is open. */
+  int port() {
+    return port;
+  }
+
+  /**
+   * Closes the port, then everything behind it. Sandboxes run on, as far as they have paid; the
+   * next server takes them up.
+   */
+  @Override
+  public synchronized void close() {
+    while (!parts.isEmpty()) {
+      try {
+        parts.pop().close();
+      } catch (Exception e) {
+        logger.warn("A part of the server did not close cleanly", e);
+      }
+    }
+  }
+
+  private <T extends AutoCloseable> T part(T part) {
+    parts.push(part);
+    return part;
+  }
+
+  private void start() {
+    DataFolder dataFolder = part(DataFolder.open(configuration.dataFolder()));
+    String nodeId = NodeId.of(configuration.nodeId(), dataFolder.path(), ids);
+    Telemetry telemetry =
+        part(
+            Telemetry.start(
+                new TelemetrySettings(
+                    nodeId,
+                    configuration.telemetry().otlpEndpoint(),
+                    configuration.telemetry().exportInterval())));
+    Database database = part(database(dataFolder));
+    JooqTransactions transactions = new JooqTransactions(database.dataSource(), new SecureRandom());
+    BillingClock clock = new AnchoredClock(database.now(), System::nanoTime);
+    AuditLog auditLog = LedgerRepositories.auditLog(transactions);
+    LedgerSettings ledgerSettings =
+        new LedgerSettings(configuration.ledger().lease(), configuration.ledger().stopTime());
+    Ledger ledger = new Ledger(LedgerRepositories.ledger(transactions), ledgerSettings);
+    ApiKeys apiKeys =
+        new ApiKeys(transactions, SandboxRepositories.apiKeys(transactions), auditLog, clock, ids);
+    configuration.bootstrapKeyFile().ifPresent(file -> BootstrapKey.ensure(apiKeys, file));
+
+    SandboxEngine engine = part(localEngine(dataFolder.path()));
+    VirtualThreadExecutor executor = part(new VirtualThreadExecutor());
+    SandboxRoom sandboxes =
+        SandboxRoom.create(
+            transactions,
+            SandboxRepositories.sandboxes(transactions),
+            SandboxRepositories.templates(transactions),
+            ledger,
+            auditLog,
+            engine,
+            clock,
+            ids,
+            new SandboxSettings(
+                nodeId,
+                configuration.sandbox().maxProcesses(),
+                ledgerSettings.lease(),
+                ledgerSettings.stopTime()),
+            telemetry,
+            executor);
+    KeptExecutions kept =
+        new KeptExecutions(
+            dataFolder.path().resolve("journal"), executionLimits(), System::nanoTime);
+    ExecutionRepository executionRepository = SandboxRepositories.executions(transactions);
+    Executions executions =
+        part(
+            new Executions(
+                transactions,
+                executionRepository,
+                sandboxes.sandboxes(),
+                clock,
+                ids,
+                executionLimits(),
+                kept,
+                new OutcomeRecorder(
+                    transactions,
+                    executionRepository,
+                    ledger,
+                    auditLog,
+                    clock,
+                    telemetry.instruments())));
+    sandboxes.listener().complete(executions);
+    sandboxes.sweeper().recover();
+    sweepRegularly(executor, sandboxes, kept);
+
+    Limits limits = new Limits(LedgerRepositories.limits(transactions));
+    telemetry.instruments().observeSandboxes(sandboxes.sandboxes()::active);
+    telemetry.instruments().observeQuotas(() -> quotas(sandboxes.sandboxes(), limits, clock));
+    Api api =
+        new Api(
+            apiKeys,
+            sandboxes.creator(),
+            sandboxes.sandboxes(),
+            SandboxRepositories.templates(transactions),
+            executions,
+            new SandboxFiles(
+                sandboxes.sandboxes(), new FileAudit(transactions, auditLog, clock), fileLimits()),
+            new Prices(LedgerRepositories.prices(transactions), ledgerSettings),
+            limits,
+            LedgerRepositories.costs(transactions),
+            auditLog,
+            transactions,
+            clock,
+            configuration.execution().heartbeatInterval(),
+            telemetry,
+            configuration.server().maxMessageBytes(),
+            configuration.telemetry().prometheus());
+    open(api, executor);
+  }
+
+  private Database database(DataFolder dataFolder) {
+    Configuration.Database settings = configuration.database();
+    PoolSettings pool =
+        new PoolSettings(
+            settings.poolSize(), settings.acquireTimeout(), settings.statementTimeout());
+    if (settings.url().isEmpty()) {
+      return Database.embedded(dataFolder, settings.embeddedPort(), pool, new SecureRandom());
+    }
+    return Database.outside(
+        settings.url().get(),
+        new Credentials(settings.ownerUser(), settings.ownerPassword().value()),
+        new Credentials(settings.serverUser(), settings.serverPassword().value()),
+        pool);
+  }
+
+  private SandboxEngine localEngine(Path dataFolder) {
+    Configuration.LocalEngine settings = configuration.localEngine();
+    return new LocalEngine(
+        new LocalEngineSettings(
+            dataFolder.toAbsolutePath().resolve("engine"),
+            settings.runtime(),
+            settings.cgroupRoot(),
+            settings.cgroupParent(),
+            settings.startTimeout(),
+            settings.sampleInterval()));
+  }
+
+  private ExecutionLimits executionLimits() {
+    Configuration.Execution settings = configuration.execution();
+    return new ExecutionLimits(
+        settings.journalBytes(),
+        settings.keep(),
+        settings.maxKept(),
+        settings.maxRunning(),
+        settings.defaultDeadline());
+  }
+
+  private FileLimits fileLimits() {
+    Configuration.Files settings = configuration.files();
+    return new FileLimits(
+        settings.maxUploadBytes(), settings.maxDownloadBytes(), settings.maxEntries());
+  }
+
+  private void sweepRegularly(
+      VirtualThreadExecutor executor, SandboxRoom sandboxes, KeptExecutions kept) {
+    long nanos = configuration.sandbox().sweepInterval().toNanos();
+    var _ =
+        executor.scheduleWithFixedDelay(
+            () -> {
+              sandboxes.sweeper().sweep();
+              kept.sweep();
+            },
+            nanos,
+            nanos,
+            TimeUnit.NANOSECONDS);
+  }
+
+  /** Reads the quotas of the tenants that run something; a metric names no others. */
+  private static List<QuotaReading> quotas(Sandboxes sandboxes, Limits limits, BillingClock clock) {
+    return sandboxes.active().stream()
+        .map(ActiveSandboxes::tenant)
+        .distinct()
+        .flatMap(tenant -> limits.quota(new TenantId(tenant), clock.now()).stream())
+        .map(quota ->
+            new QuotaReading(
+                quota.limit().tenantId().value(),
+                quota.limit().period().name(),
+                quota.limit().amount().value(),
+                quota.spent().value(),
+                quota.reserved().value()))
+        .toList();
+  }
+
+  private void open(Api api, VirtualThreadExecutor executor) {
+    Configuration.Server settings = configuration.server();
+    ServerBuilder builder =
+        Server.builder()
+            .port(new InetSocketAddress(settings.host(), settings.port()), SessionProtocol.HTTP)
+            .blockingTaskExecutor(executor, false)
+            .requestTimeout(Duration.ZERO) // streams have no end of their own; clients set theirs
+            .maxRequestLength(0) // each message has its bound, a stream of them has the file's
+            .gracefulShutdownTimeout(Duration.ZERO, settings.shutdownGrace());
+    api.addTo(builder);
+    Server server = builder.build();
+    try {
+      server.start().join();
+    } catch (CompletionException e) {
+      throw new StartException(
+          "cannot listen on "
+              + settings.host()
+              + " port "
+              + settings.port()
+              + "; is it taken? Set server.port, or SANDKEEPER_SERVER_PORT, to another",
+          e.getCause());
+    }
+    part(() -> server.stop().join());
+    port = server.activeLocalPort();
+  }
+}

@@ -1,0 +1,69 @@
+package dev.sandkeeper.server;
+
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Runs every task on a virtual thread of its own, also a delayed one; one platform thread only
+ * watches the time.
+ *
+ * <p>A scheduled pool of one virtual thread would run all calls one after the other.
+ */
+final class VirtualThreadExecutor extends ScheduledThreadPoolExecutor {
+  private final ExecutorService workers =
+      Executors.newThreadPerTaskExecutor(Thread.ofVirtual().name("worker-", 0).factory());
+
+  VirtualThreadExecutor() {
+    super(1, Thread.ofPlatform().daemon().name("timer").factory());
+    setRemoveOnCancelPolicy(true);
+  }
+
+  @Override
+  public void execute(Runnable command) {
+    workers.execute(command);
+  }
+
+  @Override
+  public Future<?> submit(Runnable task) {
+    return workers.submit(task);
+  }
+
+  @Override
+  public <T extends @Nullable Object> Future<T> submit(Runnable task, T result) {
+    return workers.submit(task, result);
+  }
+
+  @Override
+  public <T extends @Nullable Object> Future<T> submit(Callable<T> task) {
+    return workers.submit(task);
+  }
+
+  @Override
+  public ScheduledFuture<?> schedule(Runnable command, long delay, TimeUnit unit) {
+    return super.schedule(() -> workers.execute(command), delay, unit);
+  }
+
+  @Override
+  public ScheduledFuture<?> scheduleAtFixedRate(
+      Runnable command, long initialDelay, long period, TimeUnit unit) {
+    return super.scheduleAtFixedRate(() -> workers.execute(command), initialDelay, period, unit);
+  }
+
+  @Override
+  public ScheduledFuture<?> scheduleWithFixedDelay(
+      Runnable command, long initialDelay, long delay, TimeUnit unit) {
+    return super.scheduleWithFixedDelay(() -> workers.execute(command), initialDelay, delay, unit);
+  }
+
+  @Override
+  public void shutdown() {
+    super.shutdown();
+    workers.shutdown();
+  }
+}
