@@ -28,15 +28,16 @@ import org.jooq.meta.jaxb.Target;
  * when neither the migrations nor this program nor jOOQ changed since the last run.
  *
  * <p>Arguments: the folder of the migrations, the folder to write to, a folder for temporary files,
- * this file.
+ * a folder for the hash of all that went in, this file.
  */
 void main(String[] arguments) throws Exception {
   Path migrations = Path.of(arguments[0]).toRealPath();
   Path output = Path.of(arguments[1]).toAbsolutePath();
   Path work = Path.of(arguments[2]).toAbsolutePath();
-  Path stamp = work.resolve("schema.sha256");
+  // Goes into the jar, so that the server knows which schema its classes are of.
+  Path stamp = Path.of(arguments[3]).resolve("dev/sandkeeper/jooq/schema.sha256");
 
-  String hash = hash(migrations, Path.of(arguments[3]));
+  String hash = hash(migrations, Path.of(arguments[4]));
   if (Files.exists(stamp) && Files.readString(stamp).equals(hash)) {
     return;
   }
@@ -62,6 +63,7 @@ void main(String[] arguments) throws Exception {
         .migrate();
     generate(postgres.getJdbcUrl("sandkeeper_owner", "sandkeeper"), output);
   }
+  Files.createDirectories(stamp.getParent());
   Files.writeString(stamp, hash);
 }
 

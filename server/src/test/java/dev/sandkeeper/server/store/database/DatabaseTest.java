@@ -54,6 +54,26 @@ final class DatabaseTest {
   }
 
   @Test
+  void schemaThatNewerServerMigratedIsRefused() throws SQLException {
+    try (DataFolder folder = dataFolder()) {
+      open(folder).close();
+      try (EmbeddedPostgres postgres = EmbeddedPostgres.start(folder, 0, 20, new SecureRandom());
+          Connection connection = owner(postgres).getConnection();
+          Statement statement = connection.createStatement()) {
+        statement.execute(
+            "insert into flyway_schema_history select installed_rank + 1000, '9999', 'later',"
+                + " type, 'V9999__later.sql', checksum, installed_by, installed_on,"
+                + " execution_time, success from flyway_schema_history limit 1");
+        statement.execute("comment on table flyway_schema_history is 'another'");
+      }
+
+      assertThatThrownBy(() -> open(folder))
+          .isInstanceOf(DatabaseException.class)
+          .hasMessageContaining("schema could not be brought up to date");
+    }
+  }
+
+  @Test
   void dataOutlivesTheServer() throws SQLException {
     try (DataFolder folder = dataFolder()) {
       try (Database database = open(folder)) {
@@ -235,6 +255,14 @@ final class DatabaseTest {
     dataSource.setURL(postgres.url("postgres"));
     dataSource.setUser(EmbeddedPostgres.SUPERUSER);
     dataSource.setPassword(postgres.passwords().superuser());
+    return dataSource;
+  }
+
+  private static PGSimpleDataSource owner(EmbeddedPostgres postgres) {
+    PGSimpleDataSource dataSource = new PGSimpleDataSource();
+    dataSource.setURL(postgres.url(Roles.DATABASE));
+    dataSource.setUser(Roles.OWNER);
+    dataSource.setPassword(postgres.passwords().owner());
     return dataSource;
   }
 
