@@ -662,15 +662,17 @@ COMMENT ON FUNCTION ledger_settle IS
 
 CREATE FUNCTION ledger_release(p_sandbox_id text, p_now timestamptz) RETURNS text LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-  v_hold hold;
+  v_hold  hold;
+  v_start timestamptz;
 BEGIN
   SELECT * INTO v_hold FROM hold h WHERE h.sandbox_id = p_sandbox_id AND h.state = 'OPEN';
   IF NOT FOUND THEN
     RETURN 'ALREADY_ENDED';
   END IF;
   PERFORM pg_advisory_xact_lock_shared(ledger_tenant_key(v_hold.tenant_id));
-  PERFORM FROM sandbox s WHERE s.sandbox_id = p_sandbox_id AND s.start_time IS NOT NULL FOR NO KEY UPDATE;
-  IF FOUND THEN
+  -- Whoever is starting it right now has this row; then it has started.
+  SELECT s.start_time INTO v_start FROM sandbox s WHERE s.sandbox_id = p_sandbox_id FOR NO KEY UPDATE;
+  IF v_start IS NOT NULL THEN
     RETURN 'STARTED';
   END IF;
   UPDATE hold h SET state = 'RELEASED', end_time = p_now WHERE h.hold_id = v_hold.hold_id AND h.state = 'OPEN';

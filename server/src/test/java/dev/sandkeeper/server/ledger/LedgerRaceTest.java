@@ -1,14 +1,21 @@
 package dev.sandkeeper.server.ledger;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.TenantId;
+import dev.sandkeeper.server.ledger.Books.Wish;
+import dev.sandkeeper.server.store.StoreAccess;
 import dev.sandkeeper.server.store.database.DatabaseExtension;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.UUID;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import org.awaitility.Awaitility;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 
@@ -117,5 +124,38 @@ final class LedgerRaceTest {
         });
 
     assertThat(books.ledger.checkInvariants()).isEmpty();
+  }
+
+  @Test
+  void releaseWaitsForAStartUnderWayAndThenRefuses() throws Exception {
+    TenantId tenant = books.tenant();
+    Wish wish = books.wish(tenant);
+    books.admit(wish, NOON);
+    try (ExecutorService executor = Executors.newVirtualThreadPerTaskExecutor()) {
+      Future<?> release =
+          books.transactions.call(transaction -> {
+            StoreAccess.contextOf(transaction)
+                .execute(
+                    "update sandbox set state = 'RUNNING', start_time = create_time where"
+                        + " sandbox_id = ?",
+                    wish.sandboxId().value());
+            Future<?> other = executor.submit(() -> books.release(wish.sandboxId(), NOON));
+            Awaitility.await().until(() -> other.isDone() || waitingForLocks() > 0);
+            return other;
+          });
+
+      assertThatThrownBy(release::get).hasCauseInstanceOf(IllegalStateException.class);
+    }
+    assertThat(books.ledger.checkInvariants()).isEmpty();
+  }
+
+  private static int waitingForLocks() {
+    return database
+        .context()
+        .resultQuery(
+            "select count(*) from pg_stat_activity where datname = current_database() and"
+                + " wait_event_type = 'Lock'")
+        .fetchSingle()
+        .get(0, Integer.class);
   }
 }

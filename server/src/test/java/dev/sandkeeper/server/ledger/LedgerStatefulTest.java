@@ -22,6 +22,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Random;
+import java.util.function.Supplier;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -30,14 +31,15 @@ import org.slf4j.LoggerFactory;
 
 // Goal: whatever happens in whatever order, the invariants hold after every step, and a sandbox
 // costs what a second, simpler computation says. Method: seeded random steps on the real database
-// with a clock that runs over hours', days' and months' ends; the seed is logged. Prices and the
+// with a clock that runs over hours', days' and months' ends; a failure names its seed. Prices and
+// the
 // clock
 // go on from seed to seed, so one that fails is repeated by putting it behind the fixed ones.
 final class LedgerStatefulTest {
   @RegisterExtension static final DatabaseExtension database = new DatabaseExtension();
 
   private static final Logger logger = LoggerFactory.getLogger(LedgerStatefulTest.class);
-  private static final int STEPS = 250;
+  private static final int STEPS = 200;
   private static final int MOST_AT_ONCE = 6;
   private static final List<LimitPeriod> PERIODS = List.of(LimitPeriod.values());
   private static final List<String> TIERS = List.of("standard", "high-memory", "gpu");
@@ -89,14 +91,13 @@ final class LedgerStatefulTest {
   @ParameterizedTest
   @MethodSource("seeds")
   void invariantsHoldAfterEveryStep(long seed) {
-    logger.info("Seed {}", seed);
     Random random = new Random(seed);
     List<TenantId> tenants = List.of(books.tenant(), books.tenant());
     List<Model> pending = new ArrayList<>();
     List<Model> running = new ArrayList<>();
 
     for (int i = 0; i < STEPS; i++) {
-      Step step = step(random, tenants, pending, running);
+      Step step = logged(seed, i, () -> step(random, tenants, pending, running));
       done.merge(step, 1, Integer::sum);
       assertThat(books.ledger.checkInvariants())
           .as("seed %s, step %s: %s at %s", seed, i, step, now)
@@ -111,6 +112,15 @@ final class LedgerStatefulTest {
     // What did nothing proves nothing.
     assertThat(done)
         .containsKeys(Step.ADMIT, Step.EXTEND, Step.SETTLE, Step.LIMIT, Step.CLOCK, Step.EXECUTE);
+  }
+
+  /** Runs a step; what it throws names the seed and the step. */
+  private static Step logged(long seed, int number, Supplier<Step> step) {
+    try {
+      return step.get();
+    } catch (RuntimeException | AssertionError e) {
+      throw new AssertionError("seed " + seed + ", step " + number + " at " + now, e);
+    }
   }
 
   private Step step(
