@@ -84,7 +84,7 @@ COMMENT ON COLUMN sandbox.state IS 'PENDING, RUNNING, PAUSED, STOPPING, TERMINAT
 COMMENT ON COLUMN sandbox.cpu_cores IS 'Cores it may use.';
 COMMENT ON COLUMN sandbox.memory_mib IS 'MiB of memory it may use.';
 COMMENT ON COLUMN sandbox.disk_mib IS 'MiB of files it may have.';
-COMMENT ON COLUMN sandbox.timeout_ms IS 'Milliseconds from its start to its expiry.';
+COMMENT ON COLUMN sandbox.timeout_ms IS 'Milliseconds from its creation to its expiry, as asked for.';
 COMMENT ON COLUMN sandbox.metadata IS 'The caller''s labels: an object of strings.';
 COMMENT ON COLUMN sandbox.organisation_id IS 'For whom it runs; from the caller, fixed at creation, as the next seven.';
 COMMENT ON COLUMN sandbox.user_id IS 'The user on whose behalf the agent works.';
