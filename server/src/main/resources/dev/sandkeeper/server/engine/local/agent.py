@@ -70,8 +70,6 @@ PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER, PR_CAP_AMBIENT = 4, 36, 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 CAPABILITY_VERSION_3 = 0x20080522
 
-AGENT_PID = os.getpid()
-
 
 class Gone(Exception):
     """The engine closed the connection."""
