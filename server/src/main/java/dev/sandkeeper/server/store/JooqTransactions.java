@@ -27,7 +27,11 @@ public final class JooqTransactions implements Transactions {
    * @param random spreads the retries of callers that met each other; thread-safe
    */
   public JooqTransactions(DataSource dataSource, RandomGenerator random) {
-    this.context = DSL.using(dataSource, SQLDialect.POSTGRES);
+    this.context =
+        DSL.using(
+            DSL.using(dataSource, SQLDialect.POSTGRES)
+                .configuration()
+                .derive(new ErrorTranslator()));
     this.random = random;
   }
 

@@ -8,7 +8,6 @@ import com.zaxxer.hikari.HikariDataSource;
 import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.Transaction;
-import dev.sandkeeper.server.base.Transactions;
 import dev.sandkeeper.server.store.database.DatabaseExtension;
 import java.net.InetAddress;
 import java.net.ServerSocket;
@@ -122,13 +121,26 @@ final class JooqTransactionsTest {
     config.setConnectionTimeout(250);
     config.setInitializationFailTimeout(-1);
     try (HikariDataSource pool = new HikariDataSource(config)) {
-      Transactions unreachable = new JooqTransactions(pool, new Random());
+      JooqTransactions unreachable = new JooqTransactions(pool, new Random());
 
       assertThatThrownBy(() -> unreachable.run(_ -> {}))
           .isInstanceOfSatisfying(
               SandkeeperException.class,
               e -> assertThat(e.reason()).isEqualTo(ErrorReason.DATABASE_UNAVAILABLE));
+      assertThatThrownBy(() -> unreachable.context().selectOne().fetch())
+          .isInstanceOfSatisfying(
+              SandkeeperException.class,
+              e -> assertThat(e.reason()).isEqualTo(ErrorReason.DATABASE_UNAVAILABLE));
     }
+  }
+
+  @Test
+  void connectionLostOutsideIsUnavailable() {
+    assertThatThrownBy(
+            () -> transactions.context().execute("select pg_terminate_backend(pg_backend_pid())"))
+        .isInstanceOfSatisfying(
+            SandkeeperException.class,
+            e -> assertThat(e.reason()).isEqualTo(ErrorReason.DATABASE_UNAVAILABLE));
   }
 
   @Test
