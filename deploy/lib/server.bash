@@ -82,9 +82,9 @@ show_progress() {
 }
 
 # Starts the server with its data in a folder and waits until it serves.
-#   start_server PORT DATA_FOLDER
+#   start_server PORT DATA_FOLDER LOG
 start_server() {
-  local port=$1 data=$2 log=$2/server.log flags=("${JAVA_FLAGS[@]}" -Xmx512m)
+  local port=$1 data=$2 log=$3 flags=("${JAVA_FLAGS[@]}" -Xmx512m)
   if answers "$port"; then
     die "something listens on port $port already; give another by --port"
   fi
