@@ -38,7 +38,7 @@ final class Job {
   private static final Duration LEAST_SPREAD = Duration.ofSeconds(2);
 
   private static final String SHELL =
-      "echo \"$(id -un) on $(uname -s), $(nproc) cores visible\"; ls /";
+      "echo \"$(id -un) on $(uname -s), $(nproc) cores visible\"; ls / | xargs";
 
   private final SandkeeperClient client;
   private final PrintStream out;
