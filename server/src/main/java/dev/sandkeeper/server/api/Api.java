@@ -5,6 +5,7 @@ import com.linecorp.armeria.server.HttpService;
 import com.linecorp.armeria.server.ServerBuilder;
 import com.linecorp.armeria.server.docs.DocService;
 import com.linecorp.armeria.server.grpc.GrpcService;
+import com.linecorp.armeria.server.healthcheck.HealthCheckService;
 import dev.sandkeeper.server.access.ApiKeys;
 import dev.sandkeeper.server.audit.AuditLog;
 import dev.sandkeeper.server.base.BillingClock;
@@ -91,6 +92,7 @@ public final class Api {
             .useBlockingTaskExecutor(true)
             .build();
     server.service(grpc);
+    server.service("/health", HealthCheckService.of());
     server.serviceUnder("/docs", docs());
     if (showsMetrics) {
       server.service("/metrics", new MetricsService(telemetry).decorate(new AdminOnly(calls)));
