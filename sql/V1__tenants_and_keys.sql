@@ -64,24 +64,3 @@ COMMENT ON COLUMN api_key.create_time IS 'When it was made; billing clock.';
 COMMENT ON COLUMN api_key.expire_time IS 'When it stops working; null for never.';
 COMMENT ON COLUMN api_key.revoke_time IS 'When it was revoked; null while it is not.';
 GRANT SELECT, INSERT, UPDATE (revoke_time) ON api_key TO sandkeeper_server;
-
-CREATE TABLE idempotency (
-  tenant_id    text        NOT NULL,
-  request_id   uuid        NOT NULL,
-  operation    text        NOT NULL,
-  request_hash bytea       NOT NULL,
-  response     bytea       NOT NULL,
-  create_time  timestamptz NOT NULL,
-  CONSTRAINT idempotency_pk PRIMARY KEY (tenant_id, request_id),
-  CONSTRAINT idempotency_tenant_fk FOREIGN KEY (tenant_id) REFERENCES tenant,
-  CONSTRAINT idempotency_request_hash_check CHECK (octet_length(request_hash) = 32)
-);
-CREATE INDEX idempotency_create_time_idx ON idempotency (create_time);
-COMMENT ON TABLE idempotency IS 'Answers of calls that leave no row of their own which could answer a repetition.';
-COMMENT ON COLUMN idempotency.tenant_id IS 'The caller''s tenant.';
-COMMENT ON COLUMN idempotency.request_id IS 'Made by the client; unique per tenant.';
-COMMENT ON COLUMN idempotency.operation IS 'The call, such as SetLimit.';
-COMMENT ON COLUMN idempotency.request_hash IS 'SHA-256 of the request without its id; another one with the same id is refused.';
-COMMENT ON COLUMN idempotency.response IS 'The serialized answer, given again.';
-COMMENT ON COLUMN idempotency.create_time IS 'When it was answered; billing clock.';
-GRANT SELECT, INSERT, DELETE ON idempotency TO sandkeeper_server;

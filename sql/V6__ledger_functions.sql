@@ -1,4 +1,4 @@
--- The protocol of the ledger: admit, extend, settle, release; limits and prices. Each call is one round trip.
+-- The protocol of the ledger: admit, extend, settle; limits and prices. Each call is one round trip.
 --
 -- How they stay right under concurrency (READ COMMITTED): every function is VOLATILE plpgsql, so each of its statements
 -- sees what was committed before it; it first locks, then runs set statements. Locks are taken in one order everywhere:
@@ -374,7 +374,7 @@ $$;
 COMMENT ON FUNCTION ledger_charge IS
   'Charges amounts whose cost records have just been written and replaces what a hold reserves, on every limit of a tenant, all or nothing. Returns no row when done; else changes nothing and returns the limit that refused. With p_must_book it never refuses: what already happened is booked, and an overrun recorded.';
 
--- Admit, extend, settle, release -----------------------------------------------------------------------------------------
+-- Admit, extend, settle ----------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION ledger_admit(
   p_tenant_id text, p_request_id uuid, p_sandbox_id text, p_tier text, p_cpu_cores int, p_memory_mib int,
@@ -659,32 +659,6 @@ END
 $$;
 COMMENT ON FUNCTION ledger_settle IS
   'Ends a sandbox and its hold, once, for every way of ending: meters up to the end, books it, past a limit if need be (recorded), and makes it TERMINATED, or FAILED where the engine failed. outcome: SETTLED; RELEASED (it never started, nothing to book); ALREADY_ENDED (with the figures as booked); FENCED (another generation; nothing changed).';
-
-CREATE FUNCTION ledger_release(p_sandbox_id text, p_now timestamptz) RETURNS text LANGUAGE plpgsql VOLATILE AS $$
-DECLARE
-  v_hold  hold;
-  v_start timestamptz;
-BEGIN
-  SELECT * INTO v_hold FROM hold h WHERE h.sandbox_id = p_sandbox_id AND h.state = 'OPEN';
-  IF NOT FOUND THEN
-    RETURN 'ALREADY_ENDED';
-  END IF;
-  PERFORM pg_advisory_xact_lock_shared(ledger_tenant_key(v_hold.tenant_id));
-  -- Whoever is starting it right now has this row; then it has started.
-  SELECT s.start_time INTO v_start FROM sandbox s WHERE s.sandbox_id = p_sandbox_id FOR NO KEY UPDATE;
-  IF v_start IS NOT NULL THEN
-    RETURN 'STARTED';
-  END IF;
-  UPDATE hold h SET state = 'RELEASED', end_time = p_now WHERE h.hold_id = v_hold.hold_id AND h.state = 'OPEN';
-  IF NOT FOUND THEN
-    RETURN 'ALREADY_ENDED';
-  END IF;
-  PERFORM FROM ledger_charge(v_hold.tenant_id, p_sandbox_id, v_hold.hold_id, '{}', '{}', '{}', '{}', true, p_now);
-  RETURN 'RELEASED';
-END
-$$;
-COMMENT ON FUNCTION ledger_release IS
-  'Gives back the hold of a sandbox that never started: RELEASED; ALREADY_ENDED; STARTED (what ran is settled, never released; nothing changed).';
 
 CREATE FUNCTION ledger_execution_cost(p_execution_id text, p_now timestamptz)
 RETURNS bigint LANGUAGE plpgsql STABLE AS $$

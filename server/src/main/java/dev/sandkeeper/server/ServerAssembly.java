@@ -168,7 +168,8 @@ final class ServerAssembly implements AutoCloseable {
                     ledger,
                     auditLog,
                     clock,
-                    telemetry.instruments())));
+                    telemetry.instruments()),
+                telemetry.spans()));
     sandboxes.listener().complete(executions);
     sandboxes.sweeper().recover();
     sweepRegularly(executor, sandboxes, kept);

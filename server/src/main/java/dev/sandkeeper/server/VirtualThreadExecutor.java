@@ -1,5 +1,6 @@
 package dev.sandkeeper.server;
 
+import java.time.Duration;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -16,12 +17,15 @@ import org.jspecify.annotations.Nullable;
  * <p>A scheduled pool of one virtual thread would run all calls one after the other.
  */
 final class VirtualThreadExecutor extends ScheduledThreadPoolExecutor {
+  private static final Duration CLOSE_GRACE = Duration.ofSeconds(5);
+
   private final ExecutorService workers =
       Executors.newThreadPerTaskExecutor(Thread.ofVirtual().name("worker-", 0).factory());
 
   VirtualThreadExecutor() {
     super(1, Thread.ofPlatform().daemon().name("timer").factory());
     setRemoveOnCancelPolicy(true);
+    setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
   }
 
   @Override
@@ -65,5 +69,19 @@ final class VirtualThreadExecutor extends ScheduledThreadPoolExecutor {
   public void shutdown() {
     super.shutdown();
     workers.shutdown();
+  }
+
+  /** Drops what is not due yet, and waits a moment for what runs before it is interrupted. */
+  @Override
+  public void close() {
+    shutdown();
+    try {
+      if (!workers.awaitTermination(CLOSE_GRACE.toMillis(), TimeUnit.MILLISECONDS)) {
+        workers.shutdownNow();
+      }
+    } catch (InterruptedException e) {
+      workers.shutdownNow();
+      Thread.currentThread().interrupt();
+    }
   }
 }

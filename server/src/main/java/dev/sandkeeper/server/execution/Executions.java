@@ -20,12 +20,15 @@ import dev.sandkeeper.server.sandbox.LiveSandbox;
 import dev.sandkeeper.server.sandbox.Sandbox;
 import dev.sandkeeper.server.sandbox.SandboxListener;
 import dev.sandkeeper.server.sandbox.Sandboxes;
+import dev.sandkeeper.server.telemetry.Spans;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
@@ -48,6 +51,7 @@ public final class Executions implements SandboxListener, AutoCloseable {
   private final ExecutionLimits limits;
   private final KeptExecutions kept;
   private final OutcomeRecorder outcomeRecorder;
+  private final Spans spans;
 
   /** Makes the executions. */
   public Executions(
@@ -58,7 +62,8 @@ public final class Executions implements SandboxListener, AutoCloseable {
       IdGenerator ids,
       ExecutionLimits limits,
       KeptExecutions kept,
-      OutcomeRecorder outcomeRecorder) {
+      OutcomeRecorder outcomeRecorder,
+      Spans spans) {
     this.transactions = transactions;
     this.repository = repository;
     this.sandboxes = sandboxes;
@@ -67,6 +72,7 @@ public final class Executions implements SandboxListener, AutoCloseable {
     this.limits = limits;
     this.kept = kept;
     this.outcomeRecorder = outcomeRecorder;
+    this.spans = spans;
   }
 
   /**
@@ -214,7 +220,7 @@ public final class Executions implements SandboxListener, AutoCloseable {
             execution.executionId(),
             request.run(),
             request.workingDirectory(),
-            request.environment(),
+            environment(request),
             request.stdin(),
             request.deadline().orElse(limits.defaultDeadline()));
     try {
@@ -223,6 +229,16 @@ public final class Executions implements SandboxListener, AutoCloseable {
       live.finished(ExecutionEnd.of(ExecutionEnd.Reason.SANDBOX_ENDED));
     }
     return reader;
+  }
+
+  /** Hands the trace on to the program, unless the caller says otherwise or it has no say. */
+  private Map<String, String> environment(ExecutionRequest request) {
+    Map<String, String> environment = new HashMap<>();
+    if (request.run() instanceof ExecutionSpec.Command) {
+      spans.traceparent().ifPresent(trace -> environment.put("TRACEPARENT", trace));
+    }
+    environment.putAll(request.environment());
+    return environment;
   }
 
   private void requireRoom(LiveSandbox sandbox) {

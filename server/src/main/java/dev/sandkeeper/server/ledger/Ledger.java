@@ -45,19 +45,6 @@ public final class Ledger {
   }
 
   /**
-   * Gives back the hold of a sandbox that never became RUNNING; without effect when that has
-   * happened before.
-   *
-   * @throws IllegalStateException when the sandbox started: what ran is settled, never released
-   */
-  public void release(Transaction transaction, SandboxId sandboxId, Instant now) {
-    if (!repository.release(transaction, sandboxId, now)) {
-      throw new IllegalStateException(
-          "sandbox " + sandboxId + " started (expected: never started)");
-    }
-  }
-
-  /**
    * Books what a running sandbox used up to now and pays for another lease, which never reaches
    * past its expiry. When a limit has not enough left, what is left is taken as a shorter lease;
    * what was paid before stays paid in any case.

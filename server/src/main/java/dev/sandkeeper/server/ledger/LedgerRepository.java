@@ -19,9 +19,6 @@ public interface LedgerRepository {
       Duration stopTime,
       Instant now);
 
-  /** Gives back the hold of a sandbox that never started; says whether it had not started. */
-  boolean release(Transaction transaction, SandboxId sandboxId, Instant now);
-
   /** Meters a running sandbox up to now and renews its lease. */
   Extension extend(
       Transaction transaction,

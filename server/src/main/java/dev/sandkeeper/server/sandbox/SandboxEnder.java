@@ -1,10 +1,8 @@
 package dev.sandkeeper.server.sandbox;
 
 import dev.sandkeeper.server.base.BillingClock;
-import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.Principal;
 import dev.sandkeeper.server.base.SandboxId;
-import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.Transactions;
 import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.UsageReading;
@@ -193,10 +191,12 @@ final class SandboxEnder {
     try {
       transactions.run(transaction ->
           repository.stop(transaction, sandbox.id(), sandbox.sandbox().generation(), reason));
-    } catch (SandkeeperException e) {
-      if (e.reason() != ErrorReason.DATABASE_UNAVAILABLE) {
-        throw e;
-      }
+    } catch (RuntimeException e) {
+      logger
+          .atWarn()
+          .addKeyValue("sandbox", sandbox.id())
+          .setCause(e)
+          .log("The books do not know yet that the sandbox is being ended");
     }
   }
 

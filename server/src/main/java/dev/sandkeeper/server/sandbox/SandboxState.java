@@ -18,14 +18,4 @@ public enum SandboxState {
 
   /** The states that nothing follows. */
   public static final Set<SandboxState> FINAL = Set.copyOf(EnumSet.of(TERMINATED, FAILED));
-
-  /** Says whether a sandbox may go from this state to the other; the store checks it again. */
-  public boolean mayBecome(SandboxState next) {
-    return switch (this) {
-      case PENDING -> next == RUNNING || next == FAILED;
-      case RUNNING -> next == STOPPING || next == TERMINATED;
-      case STOPPING -> next == TERMINATED;
-      case TERMINATED, FAILED -> false;
-    };
-  }
 }

@@ -148,10 +148,9 @@ public final class Sweeper {
             .collect(Collectors.toSet());
     for (SandboxId sandboxId : unknown) {
       // It may have become live, or have ended, since the engine was asked.
-      if (!live.knows(sandboxId)) {
-        logger.atWarn().addKeyValue("sandbox", sandboxId).log("Unknown sandbox ended");
-        engine.destroy(sandboxId);
+      if (!live.knows(sandboxId) && engine.destroy(sandboxId).isPresent()) {
         instruments.sandboxOrphaned("unknown");
+        logger.atWarn().addKeyValue("sandbox", sandboxId).log("Unknown sandbox ended");
       }
     }
   }

@@ -75,18 +75,6 @@ final class JooqLedgerRepository implements LedgerRepository {
   }
 
   @Override
-  public boolean release(Transaction transaction, SandboxId sandboxId, Instant now) {
-    String outcome =
-        Routines.ledgerRelease(
-            JooqTransaction.contextOf(transaction).configuration(), sandboxId.value(), now);
-    return switch (outcome) {
-      case "RELEASED", "ALREADY_ENDED" -> true;
-      case "STARTED" -> false;
-      default -> throw unexpected("ledger_release", outcome);
-    };
-  }
-
-  @Override
   public Extension extend(
       Transaction transaction,
       SandboxId sandboxId,

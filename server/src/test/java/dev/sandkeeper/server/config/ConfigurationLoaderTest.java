@@ -60,6 +60,7 @@ final class ConfigurationLoaderTest {
     assertThat(ConfigurationLoader.leaves(ConfigFactory.parseFile(FULL.toFile()))).isEqualTo(KEYS);
     assertThat(configuration.dataFolder()).isEqualTo(Path.of("/var/lib/sandkeeper"));
     assertThat(configuration.nodeId()).hasValue("node-7");
+    assertThat(configuration.bootstrapKeyFile()).hasValue(Path.of("/etc/sandkeeper/key"));
     assertThat(configuration.server())
         .isEqualTo(new Configuration.Server("0.0.0.0", 9000, 8 << 20, Duration.ofMinutes(1)));
     assertThat(configuration.database())

@@ -142,18 +142,6 @@ final class Books {
         .execute();
   }
 
-  void release(SandboxId sandbox, Instant now) {
-    transactions.run(transaction -> {
-      ledger.release(transaction, sandbox, now);
-      StoreAccess.contextOf(transaction)
-          .update(SANDBOX)
-          .set(SANDBOX.STATE, "FAILED")
-          .set(SANDBOX.END_TIME, now)
-          .where(SANDBOX.SANDBOX_ID.eq(sandbox.value()))
-          .execute();
-    });
-  }
-
   Extension extend(SandboxId sandbox, Instant now) {
     return extend(sandbox, UsageReading.NOTHING, now);
   }

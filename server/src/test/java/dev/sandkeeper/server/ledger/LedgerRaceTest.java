@@ -1,7 +1,6 @@
 package dev.sandkeeper.server.ledger;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.TenantId;
@@ -127,24 +126,25 @@ final class LedgerRaceTest {
   }
 
   @Test
-  void releaseWaitsForAStartUnderWayAndThenRefuses() throws Exception {
+  void settleWaitsForAStartUnderWayAndThenBooksIt() throws Exception {
     TenantId tenant = books.tenant();
     Wish wish = books.wish(tenant);
     books.admit(wish, NOON);
     try (ExecutorService executor = Executors.newVirtualThreadPerTaskExecutor()) {
-      Future<?> release =
+      Future<Settlement> settle =
           books.transactions.call(transaction -> {
             StoreAccess.contextOf(transaction)
                 .execute(
                     "update sandbox set state = 'RUNNING', start_time = create_time where"
                         + " sandbox_id = ?",
                     wish.sandboxId().value());
-            Future<?> other = executor.submit(() -> books.release(wish.sandboxId(), NOON));
+            Future<Settlement> other =
+                executor.submit(() -> books.settle(wish.sandboxId(), NOON.plusSeconds(1)));
             Awaitility.await().until(() -> other.isDone() || waitingForLocks() > 0);
             return other;
           });
 
-      assertThatThrownBy(release::get).hasCauseInstanceOf(IllegalStateException.class);
+      assertThat(settle.get().outcome()).isEqualTo(Settlement.Outcome.SETTLED);
     }
     assertThat(books.ledger.checkInvariants()).isEmpty();
   }

@@ -212,7 +212,7 @@ final class LedgerStatefulTest {
   private Step startOrRelease(Random random, List<Model> pending, List<Model> running) {
     Model model = pending.remove(random.nextInt(pending.size()));
     if (random.nextInt(4) == 0 || !now.isBefore(model.paidUntil)) {
-      books.release(model.id(), now);
+      books.settle(model.id(), now);
       return Step.RELEASE;
     }
     books.start(model.wish, now);

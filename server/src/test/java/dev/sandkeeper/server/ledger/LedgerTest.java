@@ -157,27 +157,6 @@ final class LedgerTest {
   }
 
   @Test
-  void releaseGivesEverythingBack() {
-    TenantId tenant = books.tenant();
-    books.limit(tenant, LimitPeriod.DAY, 1_000_000_000, NOON);
-    Wish wish = books.wish(tenant);
-    books.admit(wish, NOON);
-
-    books.release(wish.sandboxId(), NOON.plusSeconds(1));
-
-    assertThat(books.quota(tenant, NOON).remaining().value()).isEqualTo(1_000_000_000);
-    assertThat(books.records(tenant, wish.sandboxId())).isEmpty();
-  }
-
-  @Test
-  void whatRanIsNeverReleased() {
-    SandboxId sandbox = books.run(books.wish(books.tenant()), NOON);
-
-    assertThatThrownBy(() -> books.release(sandbox, NOON))
-        .isInstanceOf(IllegalStateException.class);
-  }
-
-  @Test
   void settleOfWhatNeverRanReleases() {
     Wish wish = books.wish(books.tenant());
     books.admit(wish, NOON);
