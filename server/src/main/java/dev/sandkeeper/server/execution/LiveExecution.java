@@ -8,6 +8,7 @@ import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionListener;
 import dev.sandkeeper.server.engine.OutputStreamKind;
 import dev.sandkeeper.server.sandbox.LiveSandbox;
+import dev.sandkeeper.server.telemetry.LogKeys;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.time.Duration;
@@ -171,7 +172,7 @@ final class LiveExecution implements ExecutionListener {
     broken = true;
     logger
         .atError()
-        .addKeyValue("execution", execution.executionId())
+        .addKeyValue(LogKeys.EXECUTION, execution.executionId())
         .setCause(cause)
         .log("The journal cannot be written; the execution is ended");
     signal(SIGKILL);

@@ -13,6 +13,7 @@ import dev.sandkeeper.server.ledger.Ledger;
 import dev.sandkeeper.server.ledger.NanoUsd;
 import dev.sandkeeper.server.sandbox.Sandbox;
 import dev.sandkeeper.server.telemetry.Instruments;
+import dev.sandkeeper.server.telemetry.LogKeys;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Collections;
@@ -94,7 +95,7 @@ public final class OutcomeRecorder {
         }
         logger
             .atWarn()
-            .addKeyValue("execution", live.execution().executionId())
+            .addKeyValue(LogKeys.EXECUTION, live.execution().executionId())
             .log("The database is away; the end of the execution is written down later");
         try {
           Thread.sleep(pause);

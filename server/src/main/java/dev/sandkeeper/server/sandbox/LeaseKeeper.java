@@ -10,6 +10,7 @@ import dev.sandkeeper.server.ledger.EndReason;
 import dev.sandkeeper.server.ledger.Extension;
 import dev.sandkeeper.server.ledger.Ledger;
 import dev.sandkeeper.server.ledger.NanoUsd;
+import dev.sandkeeper.server.telemetry.LogKeys;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Optional;
@@ -103,7 +104,7 @@ final class LeaseKeeper {
     } catch (SandkeeperException | EngineException e) {
       logger
           .atWarn()
-          .addKeyValue("sandbox", sandbox.id())
+          .addKeyValue(LogKeys.SANDBOX, sandbox.id())
           .setCause(e)
           .log("The lease could not be renewed; trying again while it lasts");
       if (clock.now().isBefore(stopTime(sandbox))) {
@@ -150,7 +151,7 @@ final class LeaseKeeper {
     } catch (RuntimeException e) {
       logger
           .atWarn()
-          .addKeyValue("sandbox", sandbox.id())
+          .addKeyValue(LogKeys.SANDBOX, sandbox.id())
           .setCause(e)
           .log("The sandbox has ended but is not settled yet; the sweeper goes on with it");
     }

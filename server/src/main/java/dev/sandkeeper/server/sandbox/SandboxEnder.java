@@ -10,6 +10,7 @@ import dev.sandkeeper.server.ledger.EndReason;
 import dev.sandkeeper.server.ledger.Ledger;
 import dev.sandkeeper.server.ledger.Settlement;
 import dev.sandkeeper.server.telemetry.Instruments;
+import dev.sandkeeper.server.telemetry.LogKeys;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Map;
@@ -157,8 +158,8 @@ final class SandboxEnder {
     }
     logger
         .atInfo()
-        .addKeyValue("sandbox", sandbox.sandboxId())
-        .addKeyValue("tenant", sandbox.tenantId())
+        .addKeyValue(LogKeys.SANDBOX, sandbox.sandboxId())
+        .addKeyValue(LogKeys.TENANT, sandbox.tenantId())
         .addKeyValue("reason", end.reason())
         .addKeyValue("costNanoUsd", settlement.cost().value())
         .log("Sandbox ended and settled");
@@ -194,7 +195,7 @@ final class SandboxEnder {
     } catch (RuntimeException e) {
       logger
           .atWarn()
-          .addKeyValue("sandbox", sandbox.id())
+          .addKeyValue(LogKeys.SANDBOX, sandbox.id())
           .setCause(e)
           .log("The books do not know yet that the sandbox is being ended");
     }
@@ -211,7 +212,7 @@ final class SandboxEnder {
       // Its paid deadline ends the guest in any case; the sweeper removes what is left of it.
       logger
           .atError()
-          .addKeyValue("sandbox", sandbox.id())
+          .addKeyValue(LogKeys.SANDBOX, sandbox.id())
           .setCause(e)
           .log("The engine could not remove the sandbox");
       return null;

@@ -10,6 +10,7 @@ import dev.sandkeeper.server.engine.SandboxEngine;
 import dev.sandkeeper.server.engine.UsageReading;
 import dev.sandkeeper.server.ledger.EndReason;
 import dev.sandkeeper.server.telemetry.Instruments;
+import dev.sandkeeper.server.telemetry.LogKeys;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Optional;
@@ -101,7 +102,7 @@ public final class Sweeper {
     LiveSandbox adopted = new LiveSandbox(sandbox, running.get());
     live.add(adopted);
     leaseKeeper.keep(adopted);
-    logger.atInfo().addKeyValue("sandbox", sandbox.sandboxId()).log("Sandbox adopted");
+    logger.atInfo().addKeyValue(LogKeys.SANDBOX, sandbox.sandboxId()).log("Sandbox adopted");
   }
 
   /**
@@ -150,7 +151,7 @@ public final class Sweeper {
       // It may have become live, or have ended, since the engine was asked.
       if (!live.knows(sandboxId) && engine.destroy(sandboxId).isPresent()) {
         instruments.sandboxOrphaned("unknown");
-        logger.atWarn().addKeyValue("sandbox", sandboxId).log("Unknown sandbox ended");
+        logger.atWarn().addKeyValue(LogKeys.SANDBOX, sandboxId).log("Unknown sandbox ended");
       }
     }
   }
