@@ -94,8 +94,8 @@ COMMENT ON COLUMN template.max_timeout_ms IS 'Most milliseconds of life that may
 GRANT SELECT ON template TO sandkeeper_server;
 
 INSERT INTO template VALUES
-  ('base', 'Python and Bash from the host''s own interpreters.', 'standard', 'local', 2, 1, 8, 1024, 512, 8192, 1024, 64, 10240, 60000, 86400000),
-  ('high-memory', 'As base, with more memory.', 'high-memory', 'local', 2, 1, 8, 4096, 512, 8192, 1024, 64, 10240, 60000, 86400000);
+  ('base', 'Python and Bash from the host''s own interpreters.', 'standard', 'local', 2, 1, 8, 1024, 512, 8192, 512, 64, 10240, 60000, 86400000),
+  ('high-memory', 'As base, with more memory.', 'high-memory', 'local', 2, 1, 8, 4096, 512, 8192, 2048, 64, 10240, 60000, 86400000);
 
 CREATE TABLE quota_limit (
   limit_id        bigint      GENERATED ALWAYS AS IDENTITY,

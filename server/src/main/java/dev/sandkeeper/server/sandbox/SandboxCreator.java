@@ -266,6 +266,7 @@ public final class SandboxCreator {
       throw SandkeeperException.invalidField(
           "timeout", timeout + " (expected: at most " + template.maxTimeout() + ")");
     }
+    int memoryMib = choose("resources.memory_mib", request.memoryMib(), template.memoryMib());
     return new Sandbox(
         sandboxId,
         principal.tenantId(),
@@ -276,8 +277,9 @@ public final class SandboxCreator {
         1,
         SandboxState.PENDING,
         choose("resources.cpu_cores", request.cpuCores(), template.cpuCores()),
-        choose("resources.memory_mib", request.memoryMib(), template.memoryMib()),
-        template.diskMib().standard(),
+        memoryMib,
+        // Files may count against the memory, and a full disk should be told as such first.
+        Math.min(template.diskMib().standard(), memoryMib / 2),
         timeout,
         request.metadata(),
         attribution(principal, request.attribution()),
