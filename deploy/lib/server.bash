@@ -10,9 +10,13 @@ readonly JAVA_FLAGS=(--enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory
 server_pid=
 task_pid=
 
+# Where the server that runs writes what the JVM learned about its classes; empty when it does not.
+learning=
+
 # Stops what was started; on every way out.
 stop_all() {
   local pid
+  if [ -n "$server_pid" ] && [ -n "$learning" ]; then say "Stopping; this once it takes longer, so that the next start is faster"; fi
   for pid in "$task_pid" "$server_pid"; do
     if [ -n "$pid" ]; then
       kill -TERM "$pid" 2>/dev/null || true
@@ -21,6 +25,9 @@ stop_all() {
   done
   task_pid=
   server_pid=
+  # Under its own name only when it is whole.
+  if [ -n "$learning" ] && [ -f "$learning" ]; then mv -f "$learning" "${learning%.*.part}"; fi
+  learning=
 }
 
 # Runs a command that a signal to this script ends too: bash handles signals while it waits, not while a
@@ -81,17 +88,34 @@ show_progress() {
     /^\[INFO\] Building .*\[[0-9]+\/[0-9]+\]$/ { sub(/^\[INFO\] /, "  "); print; fflush() }'
 }
 
+# Sets aot_flags: the JVM starts from what it learned in an earlier run of the same build, or learns it in
+# this one. Without the cache, or when it does not fit, the server only starts more slowly.
+find_aot_cache() {
+  local stamp cache
+  read -r stamp _ <"$root/target/quickstart.stamp"
+  cache=$root/target/server-${stamp:0:16}.aot
+  aot_flags=("-Xlog:aot*=off")
+  if [ -f "$cache" ]; then
+    aot_flags+=(-XX:AOTCache="$cache")
+  else
+    rm -f "$root"/target/server-*.aot*
+    learning=$cache.$$.part
+    aot_flags+=(-XX:AOTCacheOutput="$learning")
+  fi
+}
+
 # Starts the server with its data in a folder and waits until it serves.
 #   start_server PORT DATA_FOLDER LOG
 start_server() {
-  local port=$1 data=$2 log=$3 flags=("${JAVA_FLAGS[@]}" -Xmx512m)
+  local port=$1 data=$2 log=$3 aot_flags
   if answers "$port"; then
     die "something listens on port $port already; give another by --port"
   fi
+  find_aot_cache
   # It dies with this script, however that ends.
   SANDKEEPER_SERVER_HOST=127.0.0.1 SANDKEEPER_SERVER_PORT=$port SANDKEEPER_DATA_FOLDER=$data \
     SANDKEEPER_BOOTSTRAP_KEY_FILE=$data/admin-key \
-    setpriv --pdeathsig TERM "$JAVA_HOME/bin/java" "${flags[@]}" \
+    setpriv --pdeathsig TERM "$JAVA_HOME/bin/java" "${JAVA_FLAGS[@]}" "${aot_flags[@]}" -Xmx512m \
     -cp "$server_jar:$root/server/target/lib/*" dev.sandkeeper.server.Main </dev/null >"$log" 2>&1 &
   server_pid=$!
   local waited=0
