@@ -3,6 +3,7 @@ package dev.sandkeeper.server.store.database;
 import com.zaxxer.hikari.HikariConfig;
 import com.zaxxer.hikari.HikariDataSource;
 import dev.sandkeeper.server.store.JooqTransactions;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Random;
 import javax.sql.DataSource;
@@ -31,6 +32,7 @@ public final class DatabaseExtension implements BeforeAllCallback, AfterAllCallb
   private @Nullable SharedPostgres postgres;
   private @Nullable String url;
   private @Nullable PGSimpleDataSource owner;
+  private @Nullable PGSimpleDataSource server;
   private @Nullable HikariDataSource pool;
 
   @Override
@@ -42,12 +44,14 @@ public final class DatabaseExtension implements BeforeAllCallback, AfterAllCallb
             .computeIfAbsent(SharedPostgres.class, _ -> newSharedPostgres(), SharedPostgres.class);
     String database = shared.create();
     HikariConfig config = new HikariConfig();
-    config.setDataSource(shared.server(database));
+    PGSimpleDataSource serving = shared.server(database);
+    config.setDataSource(serving);
     config.setMaximumPoolSize(POOL_SIZE);
     config.setMinimumIdle(0);
     postgres = shared;
     url = database;
     owner = shared.owner(database);
+    server = serving;
     pool = new HikariDataSource(config);
   }
 
@@ -69,6 +73,18 @@ public final class DatabaseExtension implements BeforeAllCallback, AfterAllCallb
   /** Returns connections of the role that owns the schema, not pooled. */
   public DataSource ownerDataSource() {
     return Objects.requireNonNull(owner);
+  }
+
+  /** Returns the environment of a server that is to use the database. */
+  public Map<String, String> environment() {
+    PGSimpleDataSource owning = Objects.requireNonNull(owner);
+    PGSimpleDataSource serving = Objects.requireNonNull(server);
+    return Map.of(
+        "SANDKEEPER_DATABASE_URL", Objects.requireNonNull(url),
+        "SANDKEEPER_DATABASE_OWNER_USER", Objects.requireNonNull(owning.getUser()),
+        "SANDKEEPER_DATABASE_OWNER_PASSWORD", Objects.requireNonNull(owning.getPassword()),
+        "SANDKEEPER_DATABASE_SERVER_USER", Objects.requireNonNull(serving.getUser()),
+        "SANDKEEPER_DATABASE_SERVER_PASSWORD", Objects.requireNonNull(serving.getPassword()));
   }
 
   /** Returns what runs single statements as the serving role. */
