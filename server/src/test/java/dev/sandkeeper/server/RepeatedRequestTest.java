@@ -39,8 +39,7 @@ class RepeatedRequestTest {
 
   @RegisterExtension
   static final RunningServer server =
-      new RunningServer(
-          Map.of("SANDKEEPER_EXECUTION_MAX_RUNNING", Integer.toString(MAX_RUNNING)));
+      new RunningServer(Map.of("SANDKEEPER_EXECUTION_MAX_RUNNING", Integer.toString(MAX_RUNNING)));
 
   private final Caller caller = server.runner();
   private final String requestId = UUID.randomUUID().toString();
@@ -61,12 +60,10 @@ class RepeatedRequestTest {
   void labelsInAnotherOrderAreTheSameContent() {
     Sandbox first =
         caller.create(
-            request ->
-                request.setRequestId(requestId).putMetadata("a", "1").putMetadata("b", "2"));
+            request -> request.setRequestId(requestId).putMetadata("a", "1").putMetadata("b", "2"));
     Sandbox second =
         caller.create(
-            request ->
-                request.setRequestId(requestId).putMetadata("b", "2").putMetadata("a", "1"));
+            request -> request.setRequestId(requestId).putMetadata("b", "2").putMetadata("a", "1"));
 
     assertThat(second.getSandboxId()).isEqualTo(first.getSandboxId());
   }
@@ -156,12 +153,10 @@ class RepeatedRequestTest {
     ExecuteRequest wait = run(sandbox, "until [ -e go ]; do sleep 0.05; done");
     Iterator<ExecuteResponse> first = caller.sandboxes().execute(wait);
     String execution = first.next().getEvent().getStarted().getExecutionId();
-    List<Iterator<ExecuteResponse>> others = new ArrayList<>();
     for (int i = 1; i < MAX_RUNNING; i++) {
       Iterator<ExecuteResponse> other =
           caller.sandboxes().execute(shellRequest(sandbox, wait.getCommand().getShell()));
       assertThat(other.next().getEvent().hasStarted()).isTrue();
-      others.add(other);
     }
 
     Refusal refusal =

@@ -99,25 +99,9 @@ public final class Executions implements SandboxListener, AutoCloseable {
             clock.now(),
             codeHash(request.run()),
             Optional.empty());
-    live.ifPresent(this::requireRoom);
-    ExecutionRepository.Insertion insertion =
-        transactions.call(
-            transaction -> repository.insert(transaction, execution, request.requestKey()));
-    return switch (insertion) {
-      case ExecutionRepository.Insertion.Added _ when live.isPresent() ->
-          start(principal, live.get(), execution, request);
-      case ExecutionRepository.Insertion.Added _ -> {
-        transactions.run(
-            transaction -> outcomeRecorder.lose(transaction, sandbox, execution.startTime()));
-        throw sandboxes.notRunning(sandbox);
-      }
-      case ExecutionRepository.Insertion.Repeated repeated -> {
-        request.requestKey().requireSame(repeated.contentHash());
-        yield attach(principal, repeated.executionId(), 0);
-      }
-      case ExecutionRepository.Insertion.NotRunning _ ->
-          throw sandboxes.notRunning(sandboxes.require(principal, request.sandboxId()));
-    };
+    return live.isPresent()
+        ? executeLive(principal, live.get(), execution, request)
+        : executeEnded(principal, sandbox, execution, request);
   }
 
   /**
@@ -203,7 +187,11 @@ public final class Executions implements SandboxListener, AutoCloseable {
     outcomeRecorder.close();
   }
 
-  private JournalReader start(
+  /**
+   * Takes its place among what runs before its row is there: whoever finds the row, such as a
+   * repetition at the same moment, finds its events, and no more run than may.
+   */
+  private JournalReader executeLive(
       Principal principal, LiveSandbox sandbox, Execution execution, ExecutionRequest request) {
     LiveExecution live =
         new LiveExecution(
@@ -213,18 +201,67 @@ public final class Executions implements SandboxListener, AutoCloseable {
             kept.newJournal(execution.executionId()),
             clock,
             outcomeRecorder);
+    boolean hasRoom = kept.add(live);
+    boolean added = false;
+    try {
+      ExecutionRepository.Insertion insertion =
+          transactions.call(transaction -> {
+            ExecutionRepository.Insertion done =
+                repository.insert(transaction, execution, request.requestKey());
+            if (!hasRoom && done instanceof ExecutionRepository.Insertion.Added) {
+              throw tooManyExecutions();
+            }
+            return done;
+          });
+      added = insertion instanceof ExecutionRepository.Insertion.Added;
+      return added
+          ? start(live, request)
+          : notAdded(principal, sandbox.sandbox(), insertion, request);
+    } finally {
+      if (!added) {
+        live.abandon();
+      }
+    }
+  }
+
+  /** Answers for a sandbox that does not run here: only a repetition has anything to return. */
+  private JournalReader executeEnded(
+      Principal principal, Sandbox sandbox, Execution execution, ExecutionRequest request) {
+    ExecutionRepository.Insertion insertion =
+        transactions.call(
+            transaction -> repository.insert(transaction, execution, request.requestKey()));
+    if (insertion instanceof ExecutionRepository.Insertion.Added) {
+      transactions.run(
+          transaction -> outcomeRecorder.lose(transaction, sandbox, execution.startTime()));
+      throw sandboxes.notRunning(sandbox);
+    }
+    return notAdded(principal, sandbox, insertion, request);
+  }
+
+  private JournalReader notAdded(
+      Principal principal,
+      Sandbox sandbox,
+      ExecutionRepository.Insertion insertion,
+      ExecutionRequest request) {
+    if (insertion instanceof ExecutionRepository.Insertion.Repeated repeated) {
+      request.requestKey().requireSame(repeated.contentHash());
+      return attach(principal, repeated.executionId(), 0);
+    }
+    throw sandboxes.notRunning(sandboxes.require(principal, sandbox.sandboxId()));
+  }
+
+  private JournalReader start(LiveExecution live, ExecutionRequest request) {
     JournalReader reader = live.journal().primaryReader();
-    kept.add(live);
     ExecutionSpec spec =
         new ExecutionSpec(
-            execution.executionId(),
+            live.execution().executionId(),
             request.run(),
             request.workingDirectory(),
             environment(request),
             request.stdin(),
             request.deadline().orElse(limits.defaultDeadline()));
     try {
-      live.startedAs(sandbox.engine().start(spec, live));
+      live.startedAs(live.sandbox().engine().start(spec, live));
     } catch (EngineException e) {
       live.finished(ExecutionEnd.of(ExecutionEnd.Reason.SANDBOX_ENDED));
     }
@@ -241,14 +278,12 @@ public final class Executions implements SandboxListener, AutoCloseable {
     return environment;
   }
 
-  private void requireRoom(LiveSandbox sandbox) {
-    if (kept.runningIn(sandbox.id()).size() >= limits.maxRunning()) {
-      throw SandkeeperException.of(
-              ErrorReason.TOO_MANY_REQUESTS,
-              "The sandbox runs as many executions as it may; wait for one to end.")
-          .with("maxRunning", limits.maxRunning())
-          .retryAfter(Duration.ofSeconds(1));
-    }
+  private SandkeeperException tooManyExecutions() {
+    return SandkeeperException.of(
+            ErrorReason.TOO_MANY_REQUESTS,
+            "The sandbox runs as many executions as it may; wait for one to end.")
+        .with("maxRunning", limits.maxRunning())
+        .retryAfter(Duration.ofSeconds(1));
   }
 
   private static Optional<ExecutionSpec.Language> language(ExecutionSpec.Run run) {

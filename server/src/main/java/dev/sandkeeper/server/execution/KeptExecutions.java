@@ -67,18 +67,26 @@ public final class KeptExecutions {
     }
   }
 
-  /** Adds an execution that starts. */
-  void add(LiveExecution execution) {
-    SandboxId sandboxId = execution.sandbox().id();
-    kept.put(execution.execution().executionId(), execution);
-    running.compute(
-        sandboxId,
-        (_, set) -> {
-          Set<LiveExecution> all = set == null ? ConcurrentHashMap.newKeySet() : set;
-          all.add(execution);
-          return all;
-        });
-    var _ = execution.done().whenComplete((_, _) -> end(execution));
+  /**
+   * Adds an execution that is about to start.
+   *
+   * @return whether it has a place; false when as many run in its sandbox as may
+   */
+  boolean add(LiveExecution execution) {
+    ExecutionId executionId = execution.execution().executionId();
+    kept.put(executionId, execution);
+    Set<LiveExecution> runs =
+        running.compute(
+            execution.sandbox().id(),
+            (_, set) -> {
+              Set<LiveExecution> all = set == null ? ConcurrentHashMap.newKeySet() : set;
+              if (all.size() < limits.maxRunning()) {
+                all.add(execution);
+              }
+              return all;
+            });
+    var _ = execution.done().whenComplete((recorded, _) -> end(execution, recorded));
+    return runs.contains(execution);
   }
 
   /** Returns the execution when it runs or its events are kept. */
@@ -104,14 +112,18 @@ public final class KeptExecutions {
     }
   }
 
-  private void end(LiveExecution execution) {
+  private void end(LiveExecution execution, boolean recorded) {
     running.computeIfPresent(
         execution.sandbox().id(),
         (_, set) -> {
           set.remove(execution);
           return set.isEmpty() ? null : set;
         });
-    ended.add(new Ended(execution, nanoTime.getAsLong()));
+    if (recorded) {
+      ended.add(new Ended(execution, nanoTime.getAsLong()));
+    } else {
+      kept.remove(execution.execution().executionId()); // it deletes its events itself
+    }
     sweep();
   }
 

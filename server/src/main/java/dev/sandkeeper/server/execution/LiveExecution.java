@@ -15,7 +15,6 @@ import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
-import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -36,7 +35,7 @@ final class LiveExecution implements ExecutionListener {
   private final OutputHash stdout = new OutputHash();
   private final OutputHash stderr = new OutputHash();
   private final CompletableFuture<Boolean> done = new CompletableFuture<>();
-  private volatile @Nullable EngineExecution engineExecution;
+  private final CompletableFuture<EngineExecution> engineExecution = new CompletableFuture<>();
   private volatile boolean broken;
 
   LiveExecution(
@@ -87,20 +86,29 @@ final class LiveExecution implements ExecutionListener {
 
   /** Sets the handle by which it is signalled. */
   void startedAs(EngineExecution handle) {
-    engineExecution = handle;
+    engineExecution.complete(handle);
   }
 
-  /** Sends a signal to its processes; does nothing when it is over. */
-  void signal(int number) {
-    EngineExecution handle = engineExecution;
-    if (handle != null) {
-      handle.signal(number);
+  /** Takes it back before anything was started; nothing of it is left. */
+  void abandon() {
+    try {
+      journal.delete();
+    } finally {
+      done.complete(false);
     }
   }
 
-  /** Adds an event that the engine knows nothing of. */
+  /**
+   * Sends a signal to its processes, at the latest when they are started; does nothing when it is
+   * over.
+   */
+  void signal(int number) {
+    var _ = engineExecution.thenAccept(handle -> handle.signal(number));
+  }
+
+  /** Adds an event that the engine knows nothing of, unless it would come before `started`. */
   void append(ExecutionEvent event) {
-    if (!done.isDone()) {
+    if (!done.isDone() && journal.lastSequence() > 0) {
       appendOrBreak(event);
     }
   }
@@ -140,7 +148,8 @@ final class LiveExecution implements ExecutionListener {
     boolean recorded = false;
     try {
       Optional<Execution.Outcome> outcome =
-          outcomeRecorder.record(this, broken ? ExecutionEnd.of(ExecutionEnd.Reason.LOST) : end);
+          outcomeRecorder.record(
+              this, broken ? ExecutionEnd.of(ExecutionEnd.Reason.LOST) : withSandbox(end));
       recorded = outcome.isPresent();
       outcome.ifPresent(known ->
           appendOrBreak(
@@ -150,10 +159,23 @@ final class LiveExecution implements ExecutionListener {
                   known.cost())));
     } finally {
       done.complete(recorded);
+      if (broken || !recorded) {
+        journal.delete(); // readers end without a `finished`, which tells them it is not known
+      }
     }
-    if (broken || !recorded) {
-      journal.delete(); // readers end without a `finished`, which tells them that it is not known
+  }
+
+  /** The signal of a sandbox that is being ended is the sandbox's end, not somebody's wish. */
+  private ExecutionEnd withSandbox(ExecutionEnd end) {
+    if (end.reason() != ExecutionEnd.Reason.SIGNALED || !sandbox.ending()) {
+      return end;
     }
+    return new ExecutionEnd(
+        ExecutionEnd.Reason.SANDBOX_ENDED,
+        end.exitCode(),
+        end.signal(),
+        end.cpuMicros(),
+        end.peakMemoryBytes());
   }
 
   private void appendOrBreak(ExecutionEvent event) {

@@ -47,7 +47,7 @@ public final class LiveSandbox {
   }
 
   /** Says whether its end has begun. */
-  boolean ending() {
+  public boolean ending() {
     return end.get() != null;
   }
 
