@@ -1,6 +1,7 @@
 package dev.sandkeeper.server.api;
 
 import build.buf.protovalidate.ValidatorFactory;
+import com.linecorp.armeria.common.grpc.GrpcJsonMarshaller;
 import com.linecorp.armeria.server.HttpService;
 import com.linecorp.armeria.server.ServerBuilder;
 import com.linecorp.armeria.server.docs.DocService;
@@ -86,6 +87,11 @@ public final class Api {
             .addService(ProtoReflectionServiceV1.newInstance())
             .enableHealthCheckService(true)
             .enableHttpJsonTranscoding(true)
+            // A misspelt field must not be taken for an absent one.
+            .jsonMarshallerFactory(service ->
+                GrpcJsonMarshaller.builder()
+                    .jsonMarshallerCustomizer(json -> json.ignoringUnknownFields(false))
+                    .build(service))
             .exceptionHandler(new ErrorMapper())
             .maxRequestMessageLength(maxMessageBytes)
             .intercept(telemetry.rpcTelemetry())

@@ -1,6 +1,7 @@
 package dev.sandkeeper.server.api;
 
 import com.google.protobuf.Any;
+import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.Message;
 import com.google.rpc.BadRequest;
 import com.google.rpc.Code;
@@ -11,8 +12,13 @@ import com.google.rpc.RequestInfo;
 import com.google.rpc.ResourceInfo;
 import com.google.rpc.RetryInfo;
 import com.google.rpc.Status;
+import com.linecorp.armeria.common.ClosedSessionException;
 import com.linecorp.armeria.common.RequestContext;
+import com.linecorp.armeria.common.ResponseCompleteException;
 import com.linecorp.armeria.common.grpc.GoogleGrpcExceptionHandlerFunction;
+import com.linecorp.armeria.common.stream.CancelledSubscriptionException;
+import com.linecorp.armeria.common.stream.ClosedStreamException;
+import com.linecorp.armeria.server.RequestCancellationException;
 import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.SandkeeperException;
 import io.grpc.Metadata;
@@ -69,6 +75,20 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
     }
     if (throwable instanceof StatusRuntimeException || throwable instanceof StatusException) {
       return withErrorInfo(io.grpc.Status.fromThrowable(throwable));
+    }
+    if (throwable instanceof ClosedStreamException
+        || throwable instanceof ClosedSessionException
+        || throwable instanceof CancelledSubscriptionException
+        || throwable instanceof RequestCancellationException
+        || throwable instanceof ResponseCompleteException) {
+      return withErrorInfo(
+          io.grpc.Status.CANCELLED.withDescription(
+              "The call is over: the caller is gone or has its answer."));
+    }
+    if (throwable instanceof InvalidProtocolBufferException) {
+      return withErrorInfo(
+          io.grpc.Status.INVALID_ARGUMENT.withDescription(
+              "The request cannot be read: " + throwable.getMessage()));
     }
     io.grpc.Status protocol = io.grpc.Status.fromThrowable(throwable);
     if (protocol.getCode() != io.grpc.Status.Code.UNKNOWN) {

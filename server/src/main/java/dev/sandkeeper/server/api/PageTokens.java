@@ -33,9 +33,12 @@ final class PageTokens {
     try {
       String text = new String(Base64.getUrlDecoder().decode(token), StandardCharsets.UTF_8);
       List<String> parts = List.of(text.split(" ", 3));
-      if (parts.size() == 3 && parts.getFirst().equals(fingerprint(query))) {
+      if (parts.size() == 3) {
         Instant time = DateTimeFormatter.ISO_INSTANT.parse(parts.get(1), Instant::from);
-        return new Page.Request(wanted, Optional.of(new Page.Position(time, parts.get(2))));
+        Page.Position position = new Page.Position(time, parts.get(2));
+        if (parts.getFirst().equals(fingerprint(position, query))) {
+          return new Page.Request(wanted, Optional.of(position));
+        }
       }
     } catch (IllegalArgumentException | DateTimeException _) {
       // Falls through to the refusal: whatever it is, it is no token of this query.
@@ -47,7 +50,7 @@ final class PageTokens {
   /** Returns the token of the next page; empty on the last. */
   static String next(Page<?> page, Object... query) {
     return page.next()
-        .map(position -> fingerprint(query) + " " + position.time() + " " + position.id())
+        .map(position -> fingerprint(position, query) + " " + position.time() + " " + position.id())
         .map(text ->
             Base64.getUrlEncoder()
                 .withoutPadding()
@@ -55,9 +58,10 @@ final class PageTokens {
         .orElse("");
   }
 
-  private static String fingerprint(Object... query) {
+  /** Tells apart queries, and a token that was changed on its way. */
+  private static String fingerprint(Page.Position position, Object... query) {
     return Hashing.sha256()
-        .hashString(List.of(query).toString(), StandardCharsets.UTF_8)
+        .hashString(position + " " + List.of(query), StandardCharsets.UTF_8)
         .toString()
         .substring(0, 16);
   }

@@ -1,6 +1,7 @@
 package dev.sandkeeper.server.base;
 
 import java.time.Duration;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -30,7 +31,7 @@ public final class SandkeeperException extends RuntimeException {
       @Nullable Throwable cause) {
     super(message, cause);
     this.reason = reason;
-    this.context = Map.copyOf(context);
+    this.context = Collections.unmodifiableMap(new TreeMap<>(context)); // in one order always
     this.violations = List.copyOf(violations);
     this.retryDelay = retryDelay;
   }
@@ -78,7 +79,7 @@ public final class SandkeeperException extends RuntimeException {
     return reason;
   }
 
-  /** Returns the varying parts of the message; never null, possibly empty. */
+  /** Returns the varying parts of the message; sorted by key, possibly empty. */
   public Map<String, String> context() {
     return context;
   }
