@@ -3,7 +3,6 @@ package dev.sandkeeper.server.engine.local;
 import com.typesafe.config.Config;
 import com.typesafe.config.ConfigException;
 import com.typesafe.config.ConfigFactory;
-import com.typesafe.config.ConfigList;
 import com.typesafe.config.ConfigObject;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.engine.EngineException;
@@ -136,13 +135,15 @@ final class OciRuntime {
     }
     try {
       List<Container> containers = new ArrayList<>();
-      // An empty list is told as null.
-      Config wrapped = ConfigFactory.parseString("{\"list\":" + captured.text() + "}");
+      // The list is one line, and null when empty. Before it there may be warnings of containers
+      // that vanished while they were looked at.
+      String text = captured.text().strip();
+      String list = text.substring(text.lastIndexOf('\n') + 1);
+      Config wrapped = ConfigFactory.parseString("{\"list\":" + list + "}");
       if (wrapped.getIsNull("list")) {
         return containers;
       }
-      ConfigList list = wrapped.getList("list");
-      for (var value : list) {
+      for (var value : wrapped.getList("list")) {
         container(((ConfigObject) value).toConfig()).ifPresent(containers::add);
       }
       return containers;
