@@ -18,6 +18,7 @@ import dev.sandkeeper.v1.ExecutionServiceGrpc;
 import dev.sandkeeper.v1.FileServiceGrpc;
 import dev.sandkeeper.v1.Finished;
 import dev.sandkeeper.v1.GetSandboxRequest;
+import dev.sandkeeper.v1.GetSandboxUsageRequest;
 import dev.sandkeeper.v1.Language;
 import dev.sandkeeper.v1.ListCostRecordsRequest;
 import dev.sandkeeper.v1.PricingServiceGrpc;
@@ -25,7 +26,6 @@ import dev.sandkeeper.v1.QuotaServiceGrpc;
 import dev.sandkeeper.v1.Sandbox;
 import dev.sandkeeper.v1.SandboxServiceGrpc;
 import dev.sandkeeper.v1.SandboxUsage;
-import dev.sandkeeper.v1.GetSandboxUsageRequest;
 import dev.sandkeeper.v1.TemplateServiceGrpc;
 import dev.sandkeeper.v1.TerminateSandboxRequest;
 import io.grpc.CallOptions;
@@ -165,10 +165,7 @@ public final class Caller {
   public List<CostRecord> costRecords(String sandboxId) {
     return costs()
         .listCostRecords(
-            ListCostRecordsRequest.newBuilder()
-                .setSandboxId(sandboxId)
-                .setPageSize(1000)
-                .build())
+            ListCostRecordsRequest.newBuilder().setSandboxId(sandboxId).setPageSize(1000).build())
         .getCostRecordsList()
         .reversed();
   }

@@ -88,8 +88,7 @@ class ExecuteServiceTest {
     List<ExecutionEvent> events =
         caller.python(
             sandbox,
-            "import sys\nsys.stdout.flush()\n"
-                + "import os\nos.write(1, bytes(range(256)) * 40)");
+            "import sys\nsys.stdout.flush()\n" + "import os\nos.write(1, bytes(range(256)) * 40)");
 
     ByteString bytes = ByteString.EMPTY;
     for (ExecutionEvent event : events) {
@@ -301,14 +300,12 @@ class ExecuteServiceTest {
             .sandboxes()
             .execute(
                 shellRequest(
-                    sandbox,
-                    "until [ -e go ]; do sleep 0.05; done; head -c 20000000 /dev/zero"));
+                    sandbox, "until [ -e go ]; do sleep 0.05; done; head -c 20000000 /dev/zero"));
     String execution = stream.next().getEvent().getStarted().getExecutionId();
     stalled =
         caller
             .sandboxes()
-            .attachExecution(
-                AttachExecutionRequest.newBuilder().setExecutionId(execution).build());
+            .attachExecution(AttachExecutionRequest.newBuilder().setExecutionId(execution).build());
     assertThat(stalled.next().getEvent().hasStarted()).isTrue();
     var _ = caller.shell(sandbox, "touch go");
 

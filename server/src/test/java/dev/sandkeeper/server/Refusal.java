@@ -13,6 +13,7 @@ import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 
@@ -49,9 +50,9 @@ public record Refusal(Status.Code code, com.google.rpc.Status status) {
   public static Refusal of(ThrowingCallable call) {
     StatusRuntimeException failure = catchThrowableOfType(StatusRuntimeException.class, call);
     assertThat(failure).as("a refusal").isNotNull();
-    com.google.rpc.Status status = StatusProto.fromThrowable(failure);
-    assertThat(status).as("details of %s", failure).isNotNull();
-    return new Refusal(failure.getStatus().getCode(), status);
+    return new Refusal(
+        failure.getStatus().getCode(),
+        Objects.requireNonNull(StatusProto.fromThrowable(failure), "no details"));
   }
 
   /** Returns the reason and what goes with it. */

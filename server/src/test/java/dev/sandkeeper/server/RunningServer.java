@@ -103,11 +103,8 @@ public final class RunningServer implements BeforeAllCallback, AfterEachCallback
             .admin()
             .createTenant(CreateTenantRequest.newBuilder().setTenantId(OTHER_TENANT).build());
     stranger =
-        newCaller(
-            key ->
-                key.setTenantId(OTHER_TENANT)
-                    .addScopes(Scope.SCOPE_RUN)
-                    .addScopes(Scope.SCOPE_ADMIN));
+        newCaller(key ->
+            key.setTenantId(OTHER_TENANT).addScopes(Scope.SCOPE_RUN).addScopes(Scope.SCOPE_ADMIN));
   }
 
   @Override
@@ -203,7 +200,10 @@ public final class RunningServer implements BeforeAllCallback, AfterEachCallback
   /** Returns a caller with the key that the administrator makes. */
   public Caller newCaller(UnaryOperator<CreateApiKeyRequest.Builder> key) {
     return caller(
-        admin().admin().createApiKey(key.apply(CreateApiKeyRequest.newBuilder()).build()).getSecret());
+        admin()
+            .admin()
+            .createApiKey(key.apply(CreateApiKeyRequest.newBuilder()).build())
+            .getSecret());
   }
 
   /** Returns a caller that sends the given secret. */

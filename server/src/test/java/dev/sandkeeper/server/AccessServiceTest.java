@@ -1,0 +1,462 @@
+package dev.sandkeeper.server;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import com.google.protobuf.Descriptors.FileDescriptor;
+import com.google.protobuf.Descriptors.MethodDescriptor;
+import com.google.protobuf.DynamicMessage;
+import com.google.protobuf.util.Timestamps;
+import dev.sandkeeper.server.base.ErrorReason;
+import dev.sandkeeper.v1.AdminServiceProto;
+import dev.sandkeeper.v1.ApiKey;
+import dev.sandkeeper.v1.Attribution;
+import dev.sandkeeper.v1.AuditServiceProto;
+import dev.sandkeeper.v1.CostServiceProto;
+import dev.sandkeeper.v1.CreateApiKeyRequest;
+import dev.sandkeeper.v1.CreateApiKeyResponse;
+import dev.sandkeeper.v1.CreateTenantRequest;
+import dev.sandkeeper.v1.DeleteLimitRequest;
+import dev.sandkeeper.v1.ExecutionServiceProto;
+import dev.sandkeeper.v1.FileServiceProto;
+import dev.sandkeeper.v1.GetQuotaRequest;
+import dev.sandkeeper.v1.LimitPeriod;
+import dev.sandkeeper.v1.ListApiKeysRequest;
+import dev.sandkeeper.v1.ListAuditEventsRequest;
+import dev.sandkeeper.v1.ListSandboxesRequest;
+import dev.sandkeeper.v1.OptionsProto;
+import dev.sandkeeper.v1.PricingServiceProto;
+import dev.sandkeeper.v1.QuotaServiceProto;
+import dev.sandkeeper.v1.RevokeApiKeyRequest;
+import dev.sandkeeper.v1.Sandbox;
+import dev.sandkeeper.v1.SandboxServiceProto;
+import dev.sandkeeper.v1.Scope;
+import dev.sandkeeper.v1.SetLimitRequest;
+import dev.sandkeeper.v1.SignalExecutionRequest;
+import dev.sandkeeper.v1.TemplateServiceProto;
+import io.grpc.CallOptions;
+import io.grpc.Status;
+import io.grpc.health.v1.HealthCheckRequest;
+import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
+import io.grpc.health.v1.HealthGrpc;
+import io.grpc.protobuf.ProtoUtils;
+import io.grpc.reflection.v1.ServerReflectionGrpc;
+import io.grpc.reflection.v1.ServerReflectionRequest;
+import io.grpc.reflection.v1.ServerReflectionResponse;
+import io.grpc.reflection.v1.ServiceResponse;
+import io.grpc.stub.ClientCalls;
+import io.grpc.stub.StreamObserver;
+import java.time.Instant;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Who may do what: without a key nothing, with one what its tenant, scopes and agent allow. */
+class AccessServiceTest {
+  @RegisterExtension static final RunningServer server = new RunningServer();
+
+  private static final List<FileDescriptor> CONTRACT =
+      List.of(
+          AdminServiceProto.getDescriptor(),
+          AuditServiceProto.getDescriptor(),
+          CostServiceProto.getDescriptor(),
+          ExecutionServiceProto.getDescriptor(),
+          FileServiceProto.getDescriptor(),
+          PricingServiceProto.getDescriptor(),
+          QuotaServiceProto.getDescriptor(),
+          SandboxServiceProto.getDescriptor(),
+          TemplateServiceProto.getDescriptor());
+
+  static Stream<MethodDescriptor> everyRpc() {
+    return CONTRACT.stream()
+        .flatMap(file -> file.getServices().stream())
+        .flatMap(service -> service.getMethods().stream());
+  }
+
+  static Stream<MethodDescriptor> rpcsThatStartCompute() {
+    return everyRpc()
+        .filter(method -> method.getOptions().getExtension(OptionsProto.startsCompute));
+  }
+
+  @ParameterizedTest
+  @MethodSource("everyRpc")
+  void withoutAKeyNoRpcAnswers(MethodDescriptor method) {
+    Refusal.of(
+        Status.Code.UNAUTHENTICATED,
+        ErrorReason.INVALID_CREDENTIALS,
+        () -> call(server.anonymous(), method));
+    Refusal.of(
+        Status.Code.UNAUTHENTICATED,
+        ErrorReason.INVALID_CREDENTIALS,
+        () -> call(server.caller("sk_" + "0".repeat(40)), method));
+  }
+
+  @Test
+  void theContractIsWalkedWhole() throws Exception {
+    assertThat(services())
+        .containsExactlyInAnyOrderElementsOf(
+            Stream.concat(
+                    CONTRACT.stream()
+                        .flatMap(file -> file.getServices().stream())
+                        .map(service -> service.getFullName()),
+                    Stream.of("grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"))
+                .toList());
+    assertThat(rpcsThatStartCompute().map(MethodDescriptor::getName))
+        .containsExactlyInAnyOrder("CreateSandbox", "Execute");
+  }
+
+  /** What starts compute must be known here: a new one has to say how it is refused. */
+  @ParameterizedTest
+  @MethodSource("rpcsThatStartCompute")
+  void whatStartsComputeIsRefusedWithoutBudget(MethodDescriptor method) throws Exception {
+    Caller caller = server.runner();
+    String sandbox = caller.create().getSandboxId();
+    String limit =
+        server
+            .admin()
+            .quotas()
+            .setLimit(
+                SetLimitRequest.newBuilder()
+                    .setPeriod(LimitPeriod.LIMIT_PERIOD_LIFETIME)
+                    .setAmountNanoUsd(0)
+                    .build())
+            .getLimit()
+            .getLimitId();
+    try {
+      switch (method.getName()) {
+        case "CreateSandbox" ->
+            Refusal.of(
+                Status.Code.RESOURCE_EXHAUSTED, ErrorReason.QUOTA_EXCEEDED, () -> caller.create());
+        case "Execute" -> {
+          // Runs on the sandbox's paid time; when that is over nothing starts.
+          var _ =
+              server
+                  .database()
+                  .ownerContext()
+                  .execute(
+                      "update sandbox set paid_until = start_time where sandbox_id = ?", sandbox);
+          Refusal refusal = Refusal.of(() -> caller.shell(sandbox, "true"));
+          assertThat(refusal.code())
+              .isIn(Status.Code.RESOURCE_EXHAUSTED, Status.Code.FAILED_PRECONDITION);
+        }
+        default -> throw new AssertionError(method.getFullName() + " starts compute unseen");
+      }
+    } finally {
+      var _ =
+          server
+              .admin()
+              .quotas()
+              .deleteLimit(DeleteLimitRequest.newBuilder().setLimitId(limit).build());
+    }
+  }
+
+  @Test
+  void healthAndReflectionAnswerAnybody() throws Exception {
+    assertThat(
+            HealthGrpc.newBlockingStub(server.anonymous().channel())
+                .check(HealthCheckRequest.getDefaultInstance())
+                .getStatus())
+        .isEqualTo(ServingStatus.SERVING);
+    assertThat(services()).contains("sandkeeper.v1.SandboxService");
+  }
+
+  @Test
+  void aKeyDoesWhatItsScopesAllow() {
+    Caller reader = server.reader();
+    Caller runner = server.runner();
+    String sandbox = runner.create().getSandboxId();
+
+    assertThat(reader.get(sandbox).getSandboxId()).isEqualTo(sandbox);
+    Refusal.of(Status.Code.PERMISSION_DENIED, ErrorReason.SCOPE_MISSING, () -> reader.create());
+    Refusal.of(
+        Status.Code.PERMISSION_DENIED, ErrorReason.SCOPE_MISSING, () -> reader.terminate(sandbox));
+    Refusal.of(
+        Status.Code.PERMISSION_DENIED,
+        ErrorReason.SCOPE_MISSING,
+        () -> reader.shell(sandbox, "true"));
+    for (Caller caller : List.of(reader, runner)) {
+      Refusal.of(
+          Status.Code.PERMISSION_DENIED,
+          ErrorReason.SCOPE_MISSING,
+          () ->
+              caller
+                  .quotas()
+                  .setLimit(
+                      SetLimitRequest.newBuilder()
+                          .setPeriod(LimitPeriod.LIMIT_PERIOD_DAY)
+                          .build()));
+      Refusal.of(
+          Status.Code.PERMISSION_DENIED,
+          ErrorReason.SCOPE_MISSING,
+          () ->
+              caller
+                  .admin()
+                  .createTenant(CreateTenantRequest.newBuilder().setTenantId("x").build()));
+      Refusal.of(
+          Status.Code.PERMISSION_DENIED,
+          ErrorReason.SCOPE_MISSING,
+          () -> caller.audit().listAuditEvents(ListAuditEventsRequest.getDefaultInstance()));
+      Refusal.of(
+          Status.Code.PERMISSION_DENIED,
+          ErrorReason.SCOPE_MISSING,
+          () ->
+              caller
+                  .quotas()
+                  .getQuota(
+                      GetQuotaRequest.newBuilder()
+                          .setTenantId(RunningServer.OTHER_TENANT)
+                          .build()));
+    }
+  }
+
+  @Test
+  void anExpiredKeyOpensNothing() {
+    Instant soon = Instant.now().plusMillis(1500);
+    Caller caller =
+        server.newCaller(key ->
+            key.addScopes(Scope.SCOPE_READ)
+                .setExpireTime(Timestamps.fromMillis(soon.toEpochMilli())));
+    assertThat(list(caller)).isNotNull();
+
+    await()
+        .untilAsserted(() ->
+            Refusal.of(
+                Status.Code.UNAUTHENTICATED, ErrorReason.INVALID_CREDENTIALS, () -> list(caller)));
+
+    Refusal.ofField(
+        "expire_time",
+        () ->
+            server.newCaller(
+                key -> key.addScopes(Scope.SCOPE_READ).setExpireTime(Timestamps.fromSeconds(1))));
+  }
+
+  @Test
+  void aRevokedKeyOpensNothing() {
+    CreateApiKeyResponse made =
+        server
+            .admin()
+            .admin()
+            .createApiKey(
+                CreateApiKeyRequest.newBuilder()
+                    .setName("short-lived")
+                    .addScopes(Scope.SCOPE_READ)
+                    .build());
+    Caller caller = server.caller(made.getSecret());
+    assertThat(list(caller)).isNotNull();
+
+    RevokeApiKeyRequest revoke =
+        RevokeApiKeyRequest.newBuilder().setKeyId(made.getApiKey().getKeyId()).build();
+    ApiKey revoked = server.admin().admin().revokeApiKey(revoke).getApiKey();
+
+    Refusal.of(Status.Code.UNAUTHENTICATED, ErrorReason.INVALID_CREDENTIALS, () -> list(caller));
+    assertThat(revoked.hasRevokeTime()).isTrue();
+    assertThat(server.admin().admin().revokeApiKey(revoke).getApiKey()).isEqualTo(revoked);
+    assertThat(
+            server
+                .admin()
+                .admin()
+                .listApiKeys(ListApiKeysRequest.getDefaultInstance())
+                .getApiKeysList())
+        .contains(revoked);
+    Refusal.of(
+        Status.Code.NOT_FOUND,
+        ErrorReason.API_KEY_NOT_FOUND,
+        () ->
+            server
+                .admin()
+                .admin()
+                .revokeApiKey(RevokeApiKeyRequest.newBuilder().setKeyId("nothing").build()));
+  }
+
+  @Test
+  void anotherTenantFindsNothing() {
+    Caller caller = server.runner();
+    Caller stranger = server.stranger();
+    String sandbox = caller.create().getSandboxId();
+    String execution = Caller.executionId(caller.shell(sandbox, "true"));
+
+    Refusal.of(Status.Code.NOT_FOUND, ErrorReason.SANDBOX_NOT_FOUND, () -> stranger.get(sandbox));
+    Refusal.of(Status.Code.NOT_FOUND, ErrorReason.SANDBOX_NOT_FOUND, () -> stranger.usage(sandbox));
+    Refusal.of(
+        Status.Code.NOT_FOUND, ErrorReason.SANDBOX_NOT_FOUND, () -> stranger.terminate(sandbox));
+    Refusal.of(
+        Status.Code.NOT_FOUND,
+        ErrorReason.SANDBOX_NOT_FOUND,
+        () -> stranger.shell(sandbox, "true"));
+    Refusal.of(
+        Status.Code.NOT_FOUND,
+        ErrorReason.EXECUTION_NOT_FOUND,
+        () -> stranger.attach(execution, 0));
+    Refusal.of(
+        Status.Code.NOT_FOUND, ErrorReason.EXECUTION_NOT_FOUND, () -> signal(stranger, execution));
+    assertThat(list(stranger)).isEmpty();
+    assertThat(stranger.costRecords(sandbox)).isEmpty();
+    assertThat(caller.get(sandbox).getState())
+        .isEqualTo(dev.sandkeeper.v1.SandboxState.SANDBOX_STATE_RUNNING);
+  }
+
+  @Test
+  void anAgentReachesItsOwnOnly() {
+    Caller agent = server.agent();
+    String others =
+        server
+            .runner()
+            .create(
+                request -> request.setAttribution(Attribution.newBuilder().setAgentId("agent-2")))
+            .getSandboxId();
+    String nobodys = server.runner().create().getSandboxId();
+    String itsOwn =
+        server
+            .runner()
+            .create(request ->
+                request.setAttribution(Attribution.newBuilder().setAgentId(RunningServer.AGENT)))
+            .getSandboxId();
+    Sandbox made = agent.create();
+    String execution = Caller.executionId(server.runner().shell(others, "true"));
+
+    assertThat(made.getAttribution().getAgentId()).isEqualTo(RunningServer.AGENT);
+    assertThat(list(agent)).containsExactlyInAnyOrder(made.getSandboxId(), itsOwn);
+    assertThat(agent.get(itsOwn).getSandboxId()).isEqualTo(itsOwn);
+    assertThat(Caller.finished(agent.shell(itsOwn, "true")).getExitCode()).isZero();
+    for (String sandbox : List.of(others, nobodys)) {
+      Refusal.of(Status.Code.NOT_FOUND, ErrorReason.SANDBOX_NOT_FOUND, () -> agent.get(sandbox));
+      Refusal.of(
+          Status.Code.NOT_FOUND, ErrorReason.SANDBOX_NOT_FOUND, () -> agent.shell(sandbox, "true"));
+      Refusal.of(
+          Status.Code.NOT_FOUND, ErrorReason.SANDBOX_NOT_FOUND, () -> agent.terminate(sandbox));
+    }
+    Refusal.of(
+        Status.Code.NOT_FOUND, ErrorReason.EXECUTION_NOT_FOUND, () -> agent.attach(execution, 0));
+    Refusal.ofField(
+        "attribution.agent_id",
+        () ->
+            agent.create(
+                request -> request.setAttribution(Attribution.newBuilder().setAgentId("agent-2"))));
+    for (String sandbox : List.of(others, itsOwn)) {
+      var _ = server.runner().terminate(sandbox);
+    }
+    assertThat(agent.costRecords(itsOwn)).isNotEmpty();
+    assertThat(agent.costRecords(others)).isEmpty();
+    assertThat(server.runner().costRecords(others)).isNotEmpty();
+  }
+
+  @Test
+  void aKeyBoundToAnAgentAttachesToNoOtherAgentsRepeatedRequest() {
+    String requestId = java.util.UUID.randomUUID().toString();
+    Sandbox others =
+        server
+            .runner()
+            .create(request ->
+                request
+                    .setRequestId(requestId)
+                    .setAttribution(Attribution.newBuilder().setAgentId("agent-2")));
+
+    Refusal refusal = Refusal.of(() -> server.agent().create(r -> r.setRequestId(requestId)));
+
+    assertThat(refusal.status().toString()).doesNotContain(others.getSandboxId());
+  }
+
+  private static List<String> list(Caller caller) {
+    return caller
+        .sandboxes()
+        .listSandboxes(
+            ListSandboxesRequest.newBuilder()
+                .addStates(dev.sandkeeper.v1.SandboxState.SANDBOX_STATE_RUNNING)
+                .build())
+        .getSandboxesList()
+        .stream()
+        .map(Sandbox::getSandboxId)
+        .toList();
+  }
+
+  private static void signal(Caller caller, String execution) {
+    var _ =
+        caller
+            .executions()
+            .signalExecution(
+                SignalExecutionRequest.newBuilder().setExecutionId(execution).setSignal(9).build());
+  }
+
+  private static List<String> services() throws Exception {
+    CompletableFuture<ServerReflectionResponse> answer = new CompletableFuture<>();
+    StreamObserver<ServerReflectionRequest> requests =
+        ServerReflectionGrpc.newStub(server.anonymous().channel())
+            .serverReflectionInfo(
+                new StreamObserver<>() {
+                  @Override
+                  public void onNext(ServerReflectionResponse response) {
+                    answer.complete(response);
+                  }
+
+                  @Override
+                  public void onError(Throwable cause) {
+                    answer.completeExceptionally(cause);
+                  }
+
+                  @Override
+                  public void onCompleted() {}
+                });
+    requests.onNext(ServerReflectionRequest.newBuilder().setListServices("").build());
+    requests.onCompleted();
+    return answer.get(30, TimeUnit.SECONDS).getListServicesResponse().getServiceList().stream()
+        .map(ServiceResponse::getName)
+        .toList();
+  }
+
+  /** Calls any rpc with an empty request. */
+  private static void call(Caller caller, MethodDescriptor method) {
+    var descriptor =
+        io.grpc.MethodDescriptor.<DynamicMessage, DynamicMessage>newBuilder()
+            .setType(
+                method.isClientStreaming()
+                    ? io.grpc.MethodDescriptor.MethodType.CLIENT_STREAMING
+                    : method.isServerStreaming()
+                        ? io.grpc.MethodDescriptor.MethodType.SERVER_STREAMING
+                        : io.grpc.MethodDescriptor.MethodType.UNARY)
+            .setFullMethodName(
+                io.grpc.MethodDescriptor.generateFullMethodName(
+                    method.getService().getFullName(), method.getName()))
+            .setRequestMarshaller(
+                ProtoUtils.marshaller(DynamicMessage.getDefaultInstance(method.getInputType())))
+            .setResponseMarshaller(
+                ProtoUtils.marshaller(DynamicMessage.getDefaultInstance(method.getOutputType())))
+            .build();
+    DynamicMessage request = DynamicMessage.getDefaultInstance(method.getInputType());
+    if (method.isClientStreaming()) {
+      CompletableFuture<DynamicMessage> answer = new CompletableFuture<>();
+      StreamObserver<DynamicMessage> requests =
+          ClientCalls.asyncClientStreamingCall(
+              caller.channel().newCall(descriptor, CallOptions.DEFAULT),
+              new StreamObserver<>() {
+                @Override
+                public void onNext(DynamicMessage response) {
+                  answer.complete(response);
+                }
+
+                @Override
+                public void onError(Throwable cause) {
+                  answer.completeExceptionally(cause);
+                }
+
+                @Override
+                public void onCompleted() {}
+              });
+      requests.onNext(request);
+      requests.onCompleted();
+      try {
+        var _ = answer.join();
+      } catch (java.util.concurrent.CompletionException e) {
+        throw e.getCause() instanceof RuntimeException cause ? cause : e;
+      }
+      return;
+    }
+    ClientCalls.blockingServerStreamingCall(
+            caller.channel(), descriptor, CallOptions.DEFAULT, request)
+        .forEachRemaining(_ -> {});
+  }
+}
