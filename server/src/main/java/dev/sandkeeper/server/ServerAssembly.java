@@ -48,6 +48,7 @@ import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -55,6 +56,8 @@ import org.slf4j.LoggerFactory;
 /** Puts the server together, from the configuration to the open port, and takes it apart again. */
 final class ServerAssembly implements AutoCloseable {
   private static final Logger logger = LoggerFactory.getLogger(ServerAssembly.class);
+
+  private static final Duration PING_INTERVAL = Duration.ofSeconds(15);
 
   private final Configuration configuration;
   private final IdGenerator ids = new IdGenerator(new SecureRandom());
@@ -242,18 +245,25 @@ final class ServerAssembly implements AutoCloseable {
         settings.maxUploadBytes(), settings.maxDownloadBytes(), settings.maxEntries());
   }
 
+  /** Sweeps, and again a while after the sweep has ended, however long it took. */
   private void sweepRegularly(
       VirtualThreadExecutor executor, SandboxRoom sandboxes, KeptExecutions kept) {
-    long nanos = configuration.sandbox().sweepInterval().toNanos();
-    var _ =
-        executor.scheduleWithFixedDelay(
-            () -> {
-              sandboxes.sweeper().sweep();
-              kept.sweep();
-            },
-            nanos,
-            nanos,
-            TimeUnit.NANOSECONDS);
+    Runnable sweep =
+        () -> {
+          try {
+            sandboxes.sweeper().sweep();
+            kept.sweep();
+          } finally {
+            sweepRegularly(executor, sandboxes, kept);
+          }
+        };
+    try {
+      var _ =
+          executor.schedule(
+              sweep, configuration.sandbox().sweepInterval().toNanos(), TimeUnit.NANOSECONDS);
+    } catch (RejectedExecutionException _) {
+      // The server stops.
+    }
   }
 
   /** Reads the quotas of the tenants that run something; a metric names no others. */
@@ -278,6 +288,7 @@ final class ServerAssembly implements AutoCloseable {
         Server.builder()
             .port(new InetSocketAddress(settings.host(), settings.port()), SessionProtocol.HTTP)
             .blockingTaskExecutor(executor, false)
+            .pingIntervalMillis(PING_INTERVAL.toMillis()) // finds clients that are gone unseen
             .requestTimeout(Duration.ZERO) // streams have no end of their own; clients set theirs
             .maxRequestLength(0) // each message has its bound, a stream of them has the file's
             .gracefulShutdownTimeout(Duration.ZERO, settings.shutdownGrace());

@@ -14,7 +14,9 @@ import org.jspecify.annotations.Nullable;
  * Runs every task on a virtual thread of its own, also a delayed one; one platform thread only
  * watches the time.
  *
- * <p>A scheduled pool of one virtual thread would run all calls one after the other.
+ * <p>A scheduled pool of one virtual thread would run all calls one after the other. What repeats
+ * itself runs on the one platform thread, so it must not block; a task that blocks schedules its
+ * own next run.
  */
 final class VirtualThreadExecutor extends ScheduledThreadPoolExecutor {
   private static final Duration CLOSE_GRACE = Duration.ofSeconds(5);
@@ -51,18 +53,6 @@ final class VirtualThreadExecutor extends ScheduledThreadPoolExecutor {
   @Override
   public ScheduledFuture<?> schedule(Runnable command, long delay, TimeUnit unit) {
     return super.schedule(() -> workers.execute(command), delay, unit);
-  }
-
-  @Override
-  public ScheduledFuture<?> scheduleAtFixedRate(
-      Runnable command, long initialDelay, long period, TimeUnit unit) {
-    return super.scheduleAtFixedRate(() -> workers.execute(command), initialDelay, period, unit);
-  }
-
-  @Override
-  public ScheduledFuture<?> scheduleWithFixedDelay(
-      Runnable command, long initialDelay, long delay, TimeUnit unit) {
-    return super.scheduleWithFixedDelay(() -> workers.execute(command), initialDelay, delay, unit);
   }
 
   @Override

@@ -1,5 +1,6 @@
 package dev.sandkeeper.server.api;
 
+import dev.sandkeeper.server.telemetry.Spans;
 import io.grpc.stub.ServerCallStreamObserver;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.locks.Condition;
@@ -32,7 +33,8 @@ final class PacedSender<R> {
   /** Starts the work and returns at once; the stream ends with it, well or not. */
   void start(Work work) {
     observer.setOnReadyHandler(this::wake);
-    Thread thread = Thread.ofVirtual().name("paced-sender").unstarted(() -> run(work));
+    Thread thread =
+        Thread.ofVirtual().name("paced-sender").unstarted(Spans.carrying(() -> run(work)));
     observer.setOnCancelHandler(thread::interrupt);
     thread.start();
   }

@@ -27,11 +27,16 @@ public record RequestKey(UUID requestId, byte[] contentHash) {
    */
   public void requireSame(byte[] kept) {
     if (!Arrays.equals(contentHash, kept)) {
-      throw SandkeeperException.of(
-              ErrorReason.REQUEST_ID_REUSED,
-              "The request id was used for another request; take a new one.")
-          .with("requestId", requestId);
+      throw reused();
     }
+  }
+
+  /** Makes the refusal of a request id that was used for something else. */
+  public SandkeeperException reused() {
+    return SandkeeperException.of(
+            ErrorReason.REQUEST_ID_REUSED,
+            "The request id was used for another request; take a new one.")
+        .with("requestId", requestId);
   }
 
   @Override

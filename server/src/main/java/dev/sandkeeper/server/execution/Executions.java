@@ -30,6 +30,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -163,10 +164,10 @@ public final class Executions implements SandboxListener, AutoCloseable {
 
   @Override
   public void awaitExecutions(SandboxId sandboxId, Duration timeout) {
+    Set<LiveExecution> running = kept.runningIn(sandboxId);
+    running.forEach(live -> live.journal().release());
     CompletableFuture<?>[] ends =
-        kept.runningIn(sandboxId).stream()
-            .map(LiveExecution::done)
-            .toArray(CompletableFuture<?>[]::new);
+        running.stream().map(LiveExecution::done).toArray(CompletableFuture<?>[]::new);
     try {
       CompletableFuture.allOf(ends).get(timeout.toMillis(), TimeUnit.MILLISECONDS);
     } catch (InterruptedException e) {

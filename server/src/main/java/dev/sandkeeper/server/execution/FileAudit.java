@@ -22,12 +22,12 @@ public final class FileAudit {
     this.clock = clock;
   }
 
-  void read(Principal principal, Sandbox sandbox, String path, long bytes) {
-    append(principal, sandbox, AuditOperation.FILE_READ, bytes + " bytes of " + path);
+  void read(Principal principal, Sandbox sandbox, String path) {
+    append(principal, sandbox, AuditOperation.FILE_READ, "read " + path);
   }
 
   void listed(Principal principal, Sandbox sandbox, String path) {
-    append(principal, sandbox, AuditOperation.FILE_READ, "attributes of " + path);
+    append(principal, sandbox, AuditOperation.FILE_READ, "looked at " + path);
   }
 
   void written(Principal principal, Sandbox sandbox, String path, byte[] sha256) {

@@ -19,10 +19,11 @@ import org.jspecify.annotations.Nullable;
 /**
  * Keeps the numbered events of one execution on disk, up to a bound, and hands them to readers.
  *
- * <p>One thread appends. Any number of {@link JournalReader}s follow, each at its own pace. At most
- * one of them is the primary, the stream that started the execution: while it is attached and as
- * much as the bound is unread by it, {@link #append} waits, and so in the end does the program.
- * Without a primary the oldest events go at the bound; a reader that wanted them is told.
+ * <p>One thread appends output; other events may come from any. Any number of {@link
+ * JournalReader}s follow, each at its own pace. At most one of them is the primary, the stream that
+ * started the execution: while it is attached and as much as the bound is unread by it, {@link
+ * #append} waits, and so in the end does the program. Without a primary the oldest events go at the
+ * bound; a reader that wanted them is told.
  *
  * <p>Events are in segment files named after their first sequence number, so that the oldest go by
  * deleting a file.
@@ -42,6 +43,8 @@ final class Journal {
   private long lastSequence;
   private long appendedBytes;
   private long keptBytes;
+  private boolean sealed;
+  private boolean released;
   private boolean finished;
   private boolean closed;
   private @Nullable JournalReader primary;
@@ -83,21 +86,48 @@ final class Journal {
     }
   }
 
-  /**
-   * Appends any other event, without waiting.
-   *
-   * @return the event with its number
-   */
-  NumberedEvent append(Instant time, ExecutionEvent event) {
+  /** Appends any other event, without waiting. */
+  void append(Instant time, ExecutionEvent event) {
     lock.lock();
     try {
+      if (finished || (sealed && !(event instanceof ExecutionEvent.Finished))) {
+        return;
+      }
       NumberedEvent numbered = new NumberedEvent(lastSequence + 1, time, event);
       write(EventCodec.encode(numbered));
       if (event instanceof ExecutionEvent.Finished) {
         finished = true;
         closeTail();
       }
-      return numbered;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /**
+   * Takes only one more event from now on, the last; what else would be added is dropped.
+   *
+   * @return the last event's number
+   */
+  long seal() {
+    lock.lock();
+    try {
+      sealed = true;
+      return lastSequence + 1;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /**
+   * Holds the program back no longer, and drops nothing for what is still to come: the program is
+   * over, so that is no more than what was under way.
+   */
+  void release() {
+    lock.lock();
+    try {
+      released = true;
+      changed.signalAll();
     } finally {
       lock.unlock();
     }
@@ -230,7 +260,10 @@ final class Journal {
   private void awaitPrimary() {
     lock.lock();
     try {
-      while (primary != null && !closed && appendedBytes - primaryBytes >= boundBytes) {
+      while (primary != null
+          && !released
+          && !closed
+          && appendedBytes - primaryBytes >= boundBytes) {
         changed.awaitUninterruptibly();
       }
     } finally {
@@ -277,7 +310,9 @@ final class Journal {
   }
 
   private void dropOldest() {
-    while (segments.size() > 1 && keptBytes - segments.getFirst().bytes >= boundBytes) {
+    while (!released
+        && segments.size() > 1
+        && keptBytes - segments.getFirst().bytes >= boundBytes) {
       Segment oldest = segments.removeFirst();
       keptBytes -= oldest.bytes;
       deleteFile(oldest.file);

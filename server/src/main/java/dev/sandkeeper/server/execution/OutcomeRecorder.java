@@ -17,9 +17,11 @@ import dev.sandkeeper.server.telemetry.LogKeys;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Collections;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.Set;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -28,6 +30,14 @@ import org.slf4j.LoggerFactory;
  */
 public final class OutcomeRecorder {
   private static final Logger logger = LoggerFactory.getLogger(OutcomeRecorder.class);
+
+  /** Faults of the database that pass: what ended is written down when they have. */
+  private static final Set<ErrorReason> PASSING =
+      EnumSet.of(
+          ErrorReason.DATABASE_UNAVAILABLE,
+          ErrorReason.DEADLINE_EXCEEDED,
+          ErrorReason.CONCURRENT_CHANGE);
+
   private static final Duration FIRST_PAUSE = Duration.ofMillis(100);
   private static final Duration LONGEST_PAUSE = Duration.ofSeconds(2);
 
@@ -69,7 +79,7 @@ public final class OutcomeRecorder {
     Instant endTime = clock.now();
     Optional<Execution.OutputDigest> stdout = Optional.of(live.stdoutDigest());
     Optional<Execution.OutputDigest> stderr = Optional.of(live.stderrDigest());
-    long lastSequence = live.journal().lastSequence() + 1; // `finished` is still to come
+    long lastSequence = live.journal().seal();
     Duration pause = FIRST_PAUSE;
     while (!closed) {
       try {
@@ -90,7 +100,7 @@ public final class OutcomeRecorder {
         recorded.ifPresent(outcome -> measure(live, outcome));
         return recorded;
       } catch (SandkeeperException e) {
-        if (e.reason() != ErrorReason.DATABASE_UNAVAILABLE) {
+        if (!PASSING.contains(e.reason())) {
           throw e;
         }
         logger

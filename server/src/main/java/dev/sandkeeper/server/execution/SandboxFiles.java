@@ -13,6 +13,7 @@ import dev.sandkeeper.server.sandbox.Sandboxes;
 import java.nio.ByteBuffer;
 import java.security.MessageDigest;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
 import java.util.function.Function;
 
@@ -64,21 +65,37 @@ public final class SandboxFiles {
         sandbox,
         files -> {
           FileInfo file = files.stat(path);
-          long available = Math.max(0, file.sizeBytes() - offset);
+          long max = limits.maxDownloadBytes();
+          // A link has no size of its own, and what a kernel makes up as it is read says zero.
+          boolean sizeKnown = file.type() == FileInfo.Type.FILE && file.sizeBytes() > 0;
+          long available = sizeKnown ? Math.max(0, file.sizeBytes() - offset) : max + 1;
           long wanted = length == 0 ? available : Math.min(length, available);
-          if (wanted > limits.maxDownloadBytes()) {
-            throw SandkeeperException.of(
-                    ErrorReason.SIZE_LIMIT_EXCEEDED,
-                    "More bytes than a download may have; read the file in ranges.")
-                .with("path", path)
-                .with("bytes", wanted)
-                .with("maxBytes", limits.maxDownloadBytes());
+          if (sizeKnown && wanted > max) {
+            throw tooMuch(path);
           }
-          audit.read(principal, sandbox.sandbox(), path, wanted);
+          audit.read(principal, sandbox.sandbox(), path);
           begin.accept(file);
-          files.read(path, offset, wanted, chunk);
+          AtomicLong left = new AtomicLong(max);
+          files.read(
+              path,
+              offset,
+              wanted,
+              bytes -> {
+                if (left.addAndGet(-bytes.remaining()) < 0) {
+                  throw tooMuch(path);
+                }
+                chunk.accept(bytes);
+              });
           return file;
         });
+  }
+
+  private SandkeeperException tooMuch(String path) {
+    return SandkeeperException.of(
+            ErrorReason.SIZE_LIMIT_EXCEEDED,
+            "More bytes than a download may have; read the file in ranges.")
+        .with("path", path)
+        .with("maxBytes", limits.maxDownloadBytes());
   }
 
   /** Lists a directory by name. */

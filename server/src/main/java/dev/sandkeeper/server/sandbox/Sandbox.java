@@ -94,4 +94,30 @@ public record Sandbox(
         endReason,
         time);
   }
+
+  /** Returns the same sandbox, RUNNING since the given time. */
+  Sandbox startedAt(Instant time) {
+    return new Sandbox(
+        sandboxId,
+        tenantId,
+        template,
+        tier,
+        engine,
+        nodeId,
+        generation,
+        SandboxState.RUNNING,
+        cpuCores,
+        memoryMib,
+        diskMib,
+        timeout,
+        metadata,
+        attribution,
+        keyId,
+        createTime,
+        Optional.of(time),
+        expireTime,
+        endTime,
+        endReason,
+        paidUntil);
+  }
 }

@@ -12,24 +12,31 @@ import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.EngineSandbox;
 import dev.sandkeeper.server.engine.SandboxEngine;
 import dev.sandkeeper.server.engine.SandboxSpec;
+import dev.sandkeeper.server.engine.UsageReading;
 import dev.sandkeeper.server.ledger.Admission;
 import dev.sandkeeper.server.ledger.AdmissionRequest;
 import dev.sandkeeper.server.ledger.EndReason;
 import dev.sandkeeper.server.ledger.Ledger;
 import dev.sandkeeper.server.telemetry.Instruments;
+import dev.sandkeeper.server.telemetry.LogKeys;
 import dev.sandkeeper.server.telemetry.Spans;
 import dev.sandkeeper.server.telemetry.Telemetry;
 import java.time.Duration;
 import java.time.Instant;
+import java.time.temporal.ChronoUnit;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Creates sandboxes: resolves the template, has the ledger admit the first lease, and only then
  * lets the engine start anything.
  */
 public final class SandboxCreator {
+  private static final Logger logger = LoggerFactory.getLogger(SandboxCreator.class);
+
   private final Transactions transactions;
   private final SandboxRepository repository;
   private final TemplateRepository templates;
@@ -41,6 +48,7 @@ public final class SandboxCreator {
   private final SandboxSettings settings;
   private final LiveSandboxes live;
   private final LeaseKeeper leaseKeeper;
+  private final SandboxEnder ender;
   private final Instruments instruments;
   private final Spans spans;
 
@@ -57,6 +65,7 @@ public final class SandboxCreator {
       SandboxSettings settings,
       LiveSandboxes live,
       LeaseKeeper leaseKeeper,
+      SandboxEnder ender,
       Telemetry telemetry) {
     this.transactions = transactions;
     this.repository = repository;
@@ -69,6 +78,7 @@ public final class SandboxCreator {
     this.settings = settings;
     this.live = live;
     this.leaseKeeper = leaseKeeper;
+    this.ender = ender;
     this.instruments = telemetry.instruments();
     this.spans = telemetry.spans();
   }
@@ -123,7 +133,7 @@ public final class SandboxCreator {
         throw denied.asException();
       }
       case Admission.NoPrice noPrice -> throw noPrice.asException();
-      case Admission.Replayed replayed -> repeated(request, replayed.sandboxId());
+      case Admission.Replayed replayed -> repeated(principal, request, replayed.sandboxId());
     };
   }
 
@@ -176,30 +186,42 @@ public final class SandboxCreator {
       throw failed(principal, pending, e);
     }
     Instant startTime = clock.now();
-    boolean running;
+    Sandbox running = pending.startedAt(startTime);
     try {
-      running =
-          transactions.call(transaction -> {
-            boolean isRunning =
-                repository.start(transaction, pending.sandboxId(), pending.generation(), startTime);
-            audit.created(transaction, principal, pending);
-            return isRunning;
-          });
+      transactions.run(transaction -> {
+        if (!repository.start(transaction, running.sandboxId(), running.generation(), startTime)) {
+          throw SandkeeperException.of(
+                  ErrorReason.CONCURRENT_CHANGE, "The sandbox was given up while it started.")
+              .with("sandboxId", running.sandboxId());
+        }
+        audit.created(transaction, principal, running);
+      });
     } catch (RuntimeException e) {
-      engineSandbox.destroy(
-          Duration.ZERO); // the row stays PENDING, and the sweeper releases its hold
+      takeBack(running, engineSandbox);
       throw e;
     }
-    if (!running) {
-      engineSandbox.destroy(Duration.ZERO);
-      throw SandkeeperException.of(
-              ErrorReason.CONCURRENT_CHANGE, "The sandbox was given up while it started.")
-          .with("sandboxId", pending.sandboxId());
-    }
-    LiveSandbox sandbox = new LiveSandbox(require(pending.sandboxId()), engineSandbox);
+    LiveSandbox sandbox = new LiveSandbox(running, engineSandbox);
     live.add(sandbox);
     leaseKeeper.keep(sandbox);
-    return sandbox.sandbox();
+    return running;
+  }
+
+  /**
+   * Ends a sandbox that runs and that its caller will not get. Whether the books have it as running
+   * is not known, as the commit's answer may have been lost; the settlement finds out.
+   */
+  private void takeBack(Sandbox sandbox, EngineSandbox engineSandbox) {
+    try {
+      UsageReading usage = engineSandbox.destroy(Duration.ZERO);
+      ender.settle(
+          sandbox, Optional.of(usage), clock.now(), EndReason.ENGINE_FAILED, Optional.empty());
+    } catch (RuntimeException e) {
+      logger
+          .atWarn()
+          .addKeyValue(LogKeys.SANDBOX, sandbox.sandboxId())
+          .setCause(e)
+          .log("The sandbox could not be taken back yet; the sweeper goes on with it");
+    }
   }
 
   private EngineSandbox startInEngine(Sandbox pending, Map<String, String> environment) {
@@ -233,34 +255,41 @@ public final class SandboxCreator {
           EndReason.ENGINE_FAILED);
       audit.notCreated(transaction, principal, pending, ErrorReason.ENGINE_UNAVAILABLE);
     });
-    return SandkeeperException.of(
-            ErrorReason.ENGINE_UNAVAILABLE,
-            "The engine could not start the sandbox; nothing was billed. The server's log says why.")
-        .with("sandboxId", pending.sandboxId())
-        .with("engine", pending.engine())
-        .retryAfter(Duration.ofSeconds(5))
-        .causedBy(cause);
+    return notStarted(pending).retryAfter(Duration.ofSeconds(5)).causedBy(cause);
   }
 
-  private Sandbox repeated(CreateSandbox request, SandboxId sandboxId) {
+  private static SandkeeperException notStarted(Sandbox sandbox) {
+    return SandkeeperException.of(
+            ErrorReason.ENGINE_UNAVAILABLE,
+            "The engine could not start the sandbox; nothing was billed. Try with a new request id.")
+        .with("sandboxId", sandbox.sandboxId())
+        .with("engine", sandbox.engine());
+  }
+
+  private Sandbox repeated(Principal principal, CreateSandbox request, SandboxId sandboxId) {
     SandboxRepository.Requested requested =
         repository
             .findRequested(sandboxId)
             .orElseThrow(() -> new IllegalStateException("no row of sandbox " + sandboxId));
+    if (!requested.sandbox().visibleTo(principal)) {
+      throw request.requestKey().reused();
+    }
     request.requestKey().requireSame(requested.contentHash());
     live.awaitStart(sandboxId);
-    return require(sandboxId);
-  }
-
-  private Sandbox require(SandboxId sandboxId) {
-    return repository
-        .find(sandboxId)
-        .orElseThrow(() -> new IllegalStateException("no row of sandbox " + sandboxId));
+    Sandbox sandbox =
+        repository
+            .find(sandboxId)
+            .orElseThrow(() -> new IllegalStateException("no row of sandbox " + sandboxId));
+    if (sandbox.state() == SandboxState.FAILED && sandbox.startTime().isEmpty()) {
+      throw notStarted(sandbox);
+    }
+    return sandbox;
   }
 
   private Sandbox pending(
       Principal principal, CreateSandbox request, Template template, SandboxId sandboxId) {
-    Instant now = clock.now();
+    // In whole milliseconds, as the ledger bills: a lease may then end exactly at the expiry.
+    Instant now = clock.now().truncatedTo(ChronoUnit.MILLIS);
     Duration timeout = request.timeout().orElse(template.defaultTimeout());
     if (timeout.compareTo(template.maxTimeout()) > 0) {
       throw SandkeeperException.invalidField(

@@ -69,6 +69,7 @@ public record SandboxRoom(
             settings,
             live,
             leaseKeeper,
+            ender,
             telemetry);
     Sweeper sweeper =
         new Sweeper(

@@ -19,7 +19,13 @@ final class StoreErrors {
   private static final String SERIALIZATION_FAILURE = "40001";
   private static final String DEADLOCK_DETECTED = "40P01";
   private static final String CONNECTION_CLASS = "08";
-  private static final String TOO_MANY_CONNECTIONS = "53300";
+
+  /** No more connections, memory or disk: it may be better in a moment. */
+  private static final String RESOURCES_CLASS = "53";
+
+  /** A standby that is not, or no longer, the primary. */
+  private static final String READ_ONLY = "25006";
+
   // Shutdown by the administrator, crash of another process, still starting.
   private static final String OPERATOR_CLASS = "57P";
   private static final String STATEMENT_TIMEOUT = "57014";
@@ -56,7 +62,8 @@ final class StoreErrors {
     }
     if (state.startsWith(CONNECTION_CLASS)
         || state.startsWith(OPERATOR_CLASS)
-        || state.equals(TOO_MANY_CONNECTIONS)
+        || state.startsWith(RESOURCES_CLASS)
+        || state.equals(READ_ONLY)
         || exception.getCause(SQLTransientConnectionException.class) != null) {
       return SandkeeperException.of(
               ErrorReason.DATABASE_UNAVAILABLE, "The database cannot be reached; try again.")

@@ -206,12 +206,21 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
         return before.get();
       }
       if (grace.isPositive() && link.connected()) {
-        link.send(Frame.STOP, grace.toMillis(), new Fields());
-        awaitEmpty(grace.plus(GRACE_SLACK));
+        askToStop(grace);
       }
       return remove();
     } finally {
       ending.unlock();
+    }
+  }
+
+  /** An agent that cannot be asked is no reason to let the sandbox live. */
+  private void askToStop(Duration grace) {
+    try {
+      link.send(Frame.STOP, grace.toMillis(), new Fields());
+      awaitEmpty(grace.plus(GRACE_SLACK));
+    } catch (EngineException e) {
+      logger.debug("The agent of {} takes no messages; its sandbox is ended at once", id, e);
     }
   }
 
