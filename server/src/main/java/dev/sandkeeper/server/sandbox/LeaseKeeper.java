@@ -1,9 +1,7 @@
 package dev.sandkeeper.server.sandbox;
 
 import dev.sandkeeper.server.base.BillingClock;
-import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.Transactions;
-import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.SandboxEnd;
 import dev.sandkeeper.server.engine.UsageReading;
 import dev.sandkeeper.server.ledger.EndReason;
@@ -101,7 +99,8 @@ final class LeaseKeeper {
     }
     try {
       extend(sandbox, now);
-    } catch (SandkeeperException | EngineException e) {
+    } catch (RuntimeException e) {
+      // Whatever it is: a sandbox that nobody looks at again would not be ended in time.
       logger
           .atWarn()
           .addKeyValue(LogKeys.SANDBOX, sandbox.id())

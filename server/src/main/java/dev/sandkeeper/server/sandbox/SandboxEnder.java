@@ -1,8 +1,10 @@
 package dev.sandkeeper.server.sandbox;
 
 import dev.sandkeeper.server.base.BillingClock;
+import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.Principal;
 import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.Transactions;
 import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.UsageReading;
@@ -33,6 +35,7 @@ import org.slf4j.LoggerFactory;
 final class SandboxEnder {
   private static final Logger logger = LoggerFactory.getLogger(SandboxEnder.class);
   private static final Duration EXECUTIONS_TIMEOUT = Duration.ofSeconds(5);
+  private static final Duration MARK_TIMEOUT = Duration.ofMillis(250);
 
   private final Transactions transactions;
   private final SandboxRepository repository;
@@ -108,7 +111,20 @@ final class SandboxEnder {
   /** Settles what could not be settled before, as far as it can be now. */
   void settleUnsettled() {
     for (Unsettled end : unsettled.values()) {
-      settle(end);
+      try {
+        settle(end);
+      } catch (RuntimeException e) {
+        if (e instanceof SandkeeperException known
+            && known.reason() == ErrorReason.DATABASE_UNAVAILABLE) {
+          throw e;
+        }
+        // One that the database refuses does not keep the others from being settled.
+        logger
+            .atError()
+            .addKeyValue(LogKeys.SANDBOX, end.sandbox().sandboxId())
+            .setCause(e)
+            .log("The sandbox cannot be settled; trying again");
+      }
     }
   }
 
@@ -187,17 +203,31 @@ final class SandboxEnder {
     return settle(sandbox.sandbox(), Optional.ofNullable(usage), endTime, reason, principal);
   }
 
-  /** Refuses new executions from here on; an engine can be stopped without the database. */
+  /**
+   * Lets the books tell that it is being ended, and why, should this server be killed now. Does not
+   * wait for a database that is away: until the processes are gone the sandbox costs money.
+   */
   private void markStopping(LiveSandbox sandbox, EndReason reason) {
+    Thread marking =
+        Thread.ofVirtual()
+            .name("mark-stopping")
+            .start(() -> {
+              try {
+                transactions.run(transaction ->
+                    repository.stop(
+                        transaction, sandbox.id(), sandbox.sandbox().generation(), reason));
+              } catch (RuntimeException e) {
+                logger
+                    .atWarn()
+                    .addKeyValue(LogKeys.SANDBOX, sandbox.id())
+                    .setCause(e)
+                    .log("The books do not tell that the sandbox is being ended");
+              }
+            });
     try {
-      transactions.run(transaction ->
-          repository.stop(transaction, sandbox.id(), sandbox.sandbox().generation(), reason));
-    } catch (RuntimeException e) {
-      logger
-          .atWarn()
-          .addKeyValue(LogKeys.SANDBOX, sandbox.id())
-          .setCause(e)
-          .log("The books do not know yet that the sandbox is being ended");
+      marking.join(MARK_TIMEOUT);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
     }
   }
 

@@ -16,6 +16,7 @@ import java.time.Instant;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.locks.ReentrantLock;
 import java.util.stream.Collectors;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -41,6 +42,7 @@ public final class Sweeper {
   private final SandboxEnder ender;
   private final CompletableFuture<SandboxListener> listener;
   private final Instruments instruments;
+  private final ReentrantLock sweeping = new ReentrantLock();
 
   Sweeper(
       Transactions transactions,
@@ -71,21 +73,34 @@ public final class Sweeper {
    */
   public void recover() {
     for (Sandbox sandbox : repository.liveOn(settings.nodeId())) {
-      switch (sandbox.state()) {
-        case PENDING -> giveUp(sandbox);
-        case RUNNING -> adoptOrSettle(sandbox);
-        case STOPPING -> settleGone(sandbox, sandbox.endReason().orElse(EndReason.ORPHANED));
-        case TERMINATED, FAILED -> throw new IllegalStateException("not live: " + sandbox);
-      }
+      // One that cannot be dealt with now is left to the sweeps; the others must not wait for it.
+      guarded("recover " + sandbox.sandboxId(), () -> recover(sandbox));
     }
-    endUnknown();
+    guarded("unknown", this::endUnknown);
+  }
+
+  private void recover(Sandbox sandbox) {
+    switch (sandbox.state()) {
+      case PENDING -> giveUp(sandbox);
+      case RUNNING -> adoptOrSettle(sandbox);
+      case STOPPING -> settleGone(sandbox, sandbox.endReason().orElse(EndReason.ORPHANED));
+      case TERMINATED, FAILED -> throw new IllegalStateException("not live: " + sandbox);
+    }
   }
 
   /** Looks once at everything. What fails is looked at again by the next sweep. */
   public void sweep() {
-    guarded("settle", ender::settleUnsettled);
-    guarded("lost", this::settleLost);
-    guarded("unknown", this::endUnknown);
+    // While the database is away a sweep takes longer than the time between two of them.
+    if (!sweeping.tryLock()) {
+      return;
+    }
+    try {
+      guarded("settle", ender::settleUnsettled);
+      guarded("lost", this::settleLost);
+      guarded("unknown", this::endUnknown);
+    } finally {
+      sweeping.unlock();
+    }
   }
 
   private void adoptOrSettle(Sandbox sandbox) {

@@ -58,6 +58,9 @@ final class LocalExecution implements EngineExecution {
 
     /** Why an execution lost its connection; waits a moment to see whether the sandbox ended. */
     ExecutionEnd.Reason whyLost();
+
+    /** Whether the sandbox is being ended, which begins with a signal to its programs. */
+    boolean isEnding();
   }
 
   LocalExecution(ExecutionSpec spec, ExecutionListener listener, Host host) {
@@ -234,6 +237,8 @@ final class LocalExecution implements EngineExecution {
     boolean ours = reason == ExecutionEnd.Reason.DEADLINE || wasKilledByUs();
     if (killed && !ours && host.outOfMemoryKills() > killsBefore) {
       reason = ExecutionEnd.Reason.OUT_OF_MEMORY;
+    } else if (reason == ExecutionEnd.Reason.SIGNALED && !ours && host.isEnding()) {
+      reason = ExecutionEnd.Reason.SANDBOX_ENDED;
     }
     return new ExecutionEnd(reason, exitCode, signal, number(fields.get(3)), number(fields.get(4)));
   }

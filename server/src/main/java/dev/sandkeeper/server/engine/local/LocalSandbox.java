@@ -337,6 +337,11 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
     return ended ? ExecutionEnd.Reason.SANDBOX_ENDED : ExecutionEnd.Reason.LOST;
   }
 
+  @Override
+  public boolean isEnding() {
+    return stopping;
+  }
+
   private boolean awaitEmpty(Duration timeout) {
     long limit = System.nanoTime() + timeout.toNanos();
     while (!cgroup.processes().isEmpty()) {

@@ -30,7 +30,7 @@ public final class Database implements AutoCloseable {
   }
 
   /**
-   * Starts the embedded database of a data folder.
+   * Starts the embedded database of a data folder; should it end by itself, it is started again.
    *
    * @param dataFolder the locked folder
    * @param port the port on 127.0.0.1; 0 for any that is free
@@ -51,6 +51,7 @@ public final class Database implements AutoCloseable {
               new Credentials(Roles.OWNER, passwords.owner()),
               new Credentials(Roles.SERVER, passwords.server()),
               settings);
+      postgres.keepRunning();
       return new Database(pool, postgres);
     } catch (SQLException e) {
       postgres.close();

@@ -10,8 +10,11 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
 import java.util.random.RandomGenerator;
 import java.util.stream.Stream;
 import org.slf4j.Logger;
@@ -29,22 +32,32 @@ public final class EmbeddedPostgres implements AutoCloseable {
   private static final String MAJOR_VERSION = "18";
   private static final Duration START_TIMEOUT = Duration.ofMinutes(2);
   private static final Duration STOP_TIMEOUT = Duration.ofSeconds(30);
+  private static final Duration RESTART_PAUSE = Duration.ofSeconds(2);
   private static final long MAX_LOG_BYTES = 8L << 20;
   // Somebody else may take a free port between our finding it and PostgreSQL's.
   private static final int FREE_PORT_ATTEMPTS = 3;
 
-  private final Process process;
   private final Path home;
   private final Path cluster;
   private final int port;
+  private final int maxConnections;
   private final Passwords passwords;
+  private final ReentrantLock lock = new ReentrantLock();
+  private final Condition closing = lock.newCondition();
+
+  /** The one that runs, or ran last; guarded by {@link #lock}. */
+  private Process process;
+
+  /** Guarded by {@link #lock}. */
+  private boolean closed;
 
   private EmbeddedPostgres(
-      Process process, Path home, Path cluster, int port, Passwords passwords) {
+      Process process, Path home, Path cluster, int port, int maxConnections, Passwords passwords) {
     this.process = process;
     this.home = home;
     this.cluster = cluster;
     this.port = port;
+    this.maxConnections = maxConnections;
     this.passwords = passwords;
   }
 
@@ -78,6 +91,11 @@ public final class EmbeddedPostgres implements AutoCloseable {
     }
   }
 
+  /** From now on starts it again whenever it ends by itself, until it is closed. */
+  void keepRunning() {
+    Thread.ofVirtual().name("postgresql-supervisor").start(this::supervise);
+  }
+
   /** Returns the URL of one of its databases. */
   String url(String database) {
     return "jdbc:postgresql://127.0.0.1:" + port + "/" + database;
@@ -89,7 +107,7 @@ public final class EmbeddedPostgres implements AutoCloseable {
 
   /** Returns its process id. */
   long processId() {
-    return process.pid();
+    return current().pid();
   }
 
   /** Returns the folder of its files. */
@@ -100,13 +118,83 @@ public final class EmbeddedPostgres implements AutoCloseable {
   /** Stops it; open connections are ended. Everything committed is kept. */
   @Override
   public void close() {
-    if (!process.isAlive()) {
-      return;
-    }
+    lock.lock();
     try {
-      OrphanedPostgres.stopBy(program(home, "pg_ctl"), cluster, STOP_TIMEOUT);
+      closed = true;
+      closing.signalAll();
+      if (process.isAlive()) {
+        OrphanedPostgres.stopBy(program(home, "pg_ctl"), cluster, STOP_TIMEOUT);
+      }
     } catch (IOException e) {
       throw new DatabaseException("The embedded database does not stop.", e);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private Process current() {
+    lock.lock();
+    try {
+      return process;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Waits for its end and starts it again, until it is closed. */
+  private void supervise() {
+    try {
+      do {
+        current().waitFor();
+      } while (startAgain());
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  /**
+   * Returns false when it ended because it was closed; true when its end is to be awaited again.
+   */
+  private boolean startAgain() throws InterruptedException {
+    lock.lock();
+    try {
+      if (closed) {
+        return false;
+      }
+      logger
+          .atError()
+          .addKeyValue("exitCode", process.exitValue())
+          .log("The embedded database ended by itself; starting it again.");
+      OrphanedPostgres.stop(cluster, program(home, "pg_ctl"), STOP_TIMEOUT);
+      Path log = log(folder(cluster));
+      Process next = spawn(home, cluster, port, maxConnections, log);
+      if (becomesReady(next, cluster)) {
+        process = next;
+        logger.atInfo().addKeyValue("processId", next.pid()).log("The embedded database is back.");
+        return true;
+      }
+      logger
+          .atError()
+          .addKeyValue("lastWords", lastLine(log))
+          .log("The embedded database does not start; trying again.");
+    } catch (IOException | DatabaseException e) {
+      logger.atError().setCause(e).log("The embedded database does not start; trying again.");
+    } finally {
+      lock.unlock();
+    }
+    return !awaitClosed(RESTART_PAUSE);
+  }
+
+  private boolean awaitClosed(Duration timeout) throws InterruptedException {
+    lock.lock();
+    try {
+      long nanos = timeout.toNanos();
+      while (!closed && nanos > 0) {
+        nanos = closing.awaitNanos(nanos);
+      }
+      return closed;
+    } finally {
+      lock.unlock();
     }
   }
 
@@ -123,7 +211,7 @@ public final class EmbeddedPostgres implements AutoCloseable {
             .addKeyValue("port", usedPort)
             .addKeyValue("processId", process.pid())
             .log("The embedded database runs.");
-        return new EmbeddedPostgres(process, home, cluster, usedPort, passwords);
+        return new EmbeddedPostgres(process, home, cluster, usedPort, maxConnections, passwords);
       }
       if (port != 0 || attempt == FREE_PORT_ATTEMPTS) {
         throw new DatabaseException(
@@ -236,6 +324,10 @@ public final class EmbeddedPostgres implements AutoCloseable {
 
   private static Path program(Path home, String name) {
     return home.resolve("bin").resolve(name);
+  }
+
+  private static Path folder(Path cluster) {
+    return Objects.requireNonNull(cluster.getParent(), "cluster");
   }
 
   private static Path log(Path folder) throws IOException {

@@ -8,6 +8,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.locks.LockSupport;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -23,6 +24,9 @@ final class OrphanedPostgres {
   // The file has whole seconds and is written a moment after the process began.
   private static final Duration START_TIME_TOLERANCE = Duration.ofSeconds(5);
 
+  private static final Duration HELPERS_TIMEOUT = Duration.ofSeconds(10);
+  private static final long LOOK_NANOS = 2_000_000;
+
   private OrphanedPostgres() {}
 
   /**
@@ -37,6 +41,7 @@ final class OrphanedPostgres {
     Path file = PostmasterFile.path(cluster);
     Optional<PostmasterFile> found = PostmasterFile.read(cluster);
     if (found.isEmpty()) {
+      endHelpers(cluster);
       Files.deleteIfExists(file);
       return;
     }
@@ -60,8 +65,50 @@ final class OrphanedPostgres {
           .atWarn()
           .addKeyValue("processId", postmaster.processId())
           .log("The database was not shut down cleanly; it will recover.");
+      endHelpers(cluster);
       Files.delete(file);
     }
+  }
+
+  /**
+   * Leaves none of the helpers of a main process that was killed: one that is at work goes on
+   * writing until it notices, and its file, which is deleted next, is all that would keep a new
+   * PostgreSQL from starting beside it.
+   */
+  private static void endHelpers(Path cluster) {
+    long limit = System.nanoTime() + HELPERS_TIMEOUT.toNanos();
+    List<ProcessHandle> helpers = helpers(cluster);
+    while (!helpers.isEmpty()) {
+      if (System.nanoTime() - limit >= 0) {
+        throw new DatabaseException(
+            "Processes of a killed database still run on " + cluster + ": " + helpers);
+      }
+      helpers.forEach(ProcessHandle::destroyForcibly);
+      LockSupport.parkNanos(LOOK_NANOS);
+      helpers = helpers(cluster);
+    }
+  }
+
+  /** All of PostgreSQL's processes work in their data folder. */
+  private static List<ProcessHandle> helpers(Path cluster) {
+    return ProcessHandle.allProcesses()
+        .filter(process -> worksIn(cluster, process.pid()))
+        .filter(process -> commandLine(process.pid()).stream().anyMatch(OrphanedPostgres::isHelper))
+        .toList();
+  }
+
+  private static boolean worksIn(Path cluster, long processId) {
+    try {
+      return Files.readSymbolicLink(Path.of("/proc", Long.toString(processId), "cwd"))
+          .equals(cluster);
+    } catch (IOException e) {
+      return false; // it is gone, or not ours
+    }
+  }
+
+  /** A helper says what it does in place of its command line. */
+  private static boolean isHelper(String word) {
+    return word.startsWith("postgres: ") || isPostgres(word);
   }
 
   /** Stops what runs on the folder: without waiting for clients, then without a checkpoint. */
