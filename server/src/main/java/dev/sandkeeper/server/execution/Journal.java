@@ -312,11 +312,17 @@ final class Journal {
   private void dropOldest() {
     while (!released
         && segments.size() > 1
-        && keptBytes - segments.getFirst().bytes >= boundBytes) {
+        && keptBytes - segments.getFirst().bytes >= boundBytes
+        && isReadByPrimary(segments.getFirst())) {
       Segment oldest = segments.removeFirst();
       keptBytes -= oldest.bytes;
       deleteFile(oldest.file);
     }
+  }
+
+  /** A chunk may reach past the bound; what the primary has not read stays all the same. */
+  private boolean isReadByPrimary(Segment oldest) {
+    return primary == null || appendedBytes - keptBytes + oldest.bytes <= primaryBytes;
   }
 
   private void closeTail() {
