@@ -8,6 +8,8 @@ public enum AuditOperation {
   RUN_CODE("run_code"),
   /** A command was run. */
   RUN_COMMAND("run_command"),
+  /** An execution was sent a signal. */
+  SIGNAL("signal"),
   /** A file or folder was read, listed or looked up. */
   FILE_READ("file_read"),
   /** A file was written, or a file or folder removed. */

@@ -151,7 +151,10 @@ public final class Executions implements SandboxListener, AutoCloseable {
    * @param number 1 to 64
    */
   public void signal(Principal principal, ExecutionId executionId, int number) {
-    require(principal, executionId);
+    Execution execution = require(principal, executionId);
+    Sandbox sandbox = sandboxes.require(principal, execution.sandboxId());
+    transactions.run(transaction ->
+        outcomeRecorder.signalled(transaction, principal, sandbox, executionId, number));
     kept.find(executionId).ifPresent(live -> live.signal(number));
   }
 

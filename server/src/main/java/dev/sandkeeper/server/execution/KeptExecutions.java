@@ -52,11 +52,6 @@ public final class KeptExecutions {
     }
   }
 
-  /** Returns how many executions run. */
-  public int runningCount() {
-    return running.values().stream().mapToInt(Set::size).sum();
-  }
-
   /** Returns a journal for a new execution. */
   Journal newJournal(ExecutionId executionId) {
     try {

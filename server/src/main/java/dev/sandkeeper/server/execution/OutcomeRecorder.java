@@ -5,6 +5,8 @@ import dev.sandkeeper.server.audit.AuditLog;
 import dev.sandkeeper.server.audit.AuditOperation;
 import dev.sandkeeper.server.base.BillingClock;
 import dev.sandkeeper.server.base.ErrorReason;
+import dev.sandkeeper.server.base.ExecutionId;
+import dev.sandkeeper.server.base.Principal;
 import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.Transaction;
 import dev.sandkeeper.server.base.Transactions;
@@ -137,6 +139,22 @@ public final class OutcomeRecorder {
           .outcome()
           .ifPresent(outcome -> auditLog.append(transaction, entry(sandbox, execution, outcome)));
     }
+  }
+
+  /** Writes down that an execution is sent a signal. */
+  void signalled(
+      Transaction transaction,
+      Principal principal,
+      Sandbox sandbox,
+      ExecutionId executionId,
+      int number) {
+    auditLog.append(
+        transaction,
+        AuditEntry.of(sandbox.tenantId(), clock.now(), AuditOperation.SIGNAL)
+            .on(sandbox.sandboxId(), sandbox.attribution())
+            .ran(executionId, AuditEntry.Run.NONE)
+            .by(principal)
+            .withDetail("signal " + number));
   }
 
   private AuditEntry entry(Sandbox sandbox, Execution execution, Execution.Outcome outcome) {

@@ -84,7 +84,11 @@ final class LeaseKeeper {
     if (!sandbox.paidUntil().isBefore(expireTime)) {
       return expireTime;
     }
-    return sandbox.paidUntil().minus(settings.lease().dividedBy(2));
+    // Not at once again, should a renewal bring less than half a lease; in time for the end,
+    // though.
+    Instant half = sandbox.paidUntil().minus(settings.lease().dividedBy(2));
+    Instant soonest = clock.now().plus(settings.lease().dividedBy(8));
+    return earlier(half.isBefore(soonest) ? soonest : half, stopTime(sandbox));
   }
 
   private Instant stopTime(LiveSandbox sandbox) {
@@ -138,10 +142,17 @@ final class LeaseKeeper {
     sandbox.engine().renew(Duration.between(clock.now(), paidUntil).plus(settings.guestSlack()));
   }
 
-  /** Nothing is left to pay for more: the lease runs out. */
+  /**
+   * Nothing is left to pay for more. The last moment to stop is also the last to ask: the limit may
+   * have been raised by then, or its next period have begun.
+   */
   private void exhausted(LiveSandbox sandbox, String limitId, NanoUsd remaining) {
-    listener.join().budgetWarning(sandbox, limitId, remaining, sandbox.paidUntil());
-    scheduleEnd(sandbox, stopTime(sandbox));
+    if (clock.now().isBefore(stopTime(sandbox))) {
+      listener.join().budgetWarning(sandbox, limitId, remaining, sandbox.paidUntil());
+      schedule(sandbox, earlier(stopTime(sandbox), sandbox.sandbox().expireTime()));
+    } else {
+      end(sandbox, EndReason.BUDGET_EXHAUSTED, STOP_GRACE);
+    }
   }
 
   private void end(LiveSandbox sandbox, EndReason reason, Duration grace) {
@@ -157,18 +168,9 @@ final class LeaseKeeper {
   }
 
   private void schedule(LiveSandbox sandbox, Instant at) {
-    scheduleWork(sandbox, at, () -> check(sandbox));
-  }
-
-  private void scheduleEnd(LiveSandbox sandbox, Instant at) {
-    Runnable end = () -> end(sandbox, EndReason.BUDGET_EXHAUSTED, STOP_GRACE);
-    scheduleWork(sandbox, earlier(at, sandbox.sandbox().expireTime()), end);
-  }
-
-  private void scheduleWork(LiveSandbox sandbox, Instant at, Runnable work) {
     long delay = Math.max(0, Duration.between(clock.now(), at).toNanos());
     try {
-      sandbox.nextCheck(executor.schedule(work, delay, TimeUnit.NANOSECONDS));
+      sandbox.nextCheck(executor.schedule(() -> check(sandbox), delay, TimeUnit.NANOSECONDS));
     } catch (RejectedExecutionException e) {
       logger.debug("The server stops; the next one takes the sandbox up", e);
     }

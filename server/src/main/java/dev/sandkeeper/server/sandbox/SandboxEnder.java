@@ -20,7 +20,6 @@ import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ConcurrentHashMap;
-import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -35,6 +34,7 @@ import org.slf4j.LoggerFactory;
 final class SandboxEnder {
   private static final Logger logger = LoggerFactory.getLogger(SandboxEnder.class);
   private static final Duration EXECUTIONS_TIMEOUT = Duration.ofSeconds(5);
+  private static final Duration RETRY_DELAY = Duration.ofSeconds(5);
   private static final Duration MARK_TIMEOUT = Duration.ofMillis(250);
 
   private final Transactions transactions;
@@ -200,7 +200,7 @@ final class SandboxEnder {
     UsageReading usage = destroy(sandbox, reason, grace);
     Instant endTime = clock.now();
     listener.join().awaitExecutions(sandbox.id(), EXECUTIONS_TIMEOUT);
-    return settle(sandbox.sandbox(), Optional.ofNullable(usage), endTime, reason, principal);
+    return settle(sandbox.sandbox(), Optional.of(usage), endTime, reason, principal);
   }
 
   /**
@@ -231,7 +231,10 @@ final class SandboxEnder {
     }
   }
 
-  private @Nullable UsageReading destroy(LiveSandbox sandbox, EndReason reason, Duration grace) {
+  /**
+   * Ends the processes. While they may run on, the hold stays open, and the sweeper tries again.
+   */
+  private UsageReading destroy(LiveSandbox sandbox, EndReason reason, Duration grace) {
     long start = System.nanoTime();
     boolean destroyed = false;
     try {
@@ -239,13 +242,12 @@ final class SandboxEnder {
       destroyed = true;
       return usage;
     } catch (EngineException e) {
-      // Its paid deadline ends the guest in any case; the sweeper removes what is left of it.
-      logger
-          .atError()
-          .addKeyValue(LogKeys.SANDBOX, sandbox.id())
-          .setCause(e)
-          .log("The engine could not remove the sandbox");
-      return null;
+      throw SandkeeperException.of(
+              ErrorReason.ENGINE_UNAVAILABLE,
+              "The engine could not end the sandbox; the server goes on trying.")
+          .with("sandboxId", sandbox.id())
+          .retryAfter(RETRY_DELAY)
+          .causedBy(e);
     } finally {
       instruments.cleanedUp(reason.name(), destroyed, Duration.ofNanos(System.nanoTime() - start));
     }

@@ -147,11 +147,15 @@ public final class Sweeper {
       if (known || !sandbox.createTime().isBefore(startedBefore)) {
         continue;
       }
-      if (sandbox.state() == SandboxState.PENDING) {
-        giveUp(sandbox);
-      } else {
-        settleGone(sandbox, sandbox.endReason().orElse(EndReason.ORPHANED));
-      }
+      guarded("lost " + sandbox.sandboxId(), () -> settleLost(sandbox));
+    }
+  }
+
+  private void settleLost(Sandbox sandbox) {
+    if (sandbox.state() == SandboxState.PENDING) {
+      giveUp(sandbox);
+    } else {
+      settleGone(sandbox, sandbox.endReason().orElse(EndReason.ORPHANED));
     }
   }
 
