@@ -92,7 +92,8 @@ show_progress() {
 # this one. Without the cache, or when it does not fit, the server only starts more slowly.
 find_aot_cache() {
   local stamp cache
-  read -r stamp _ <"$root/target/quickstart.stamp"
+  # The JVM takes a cache for the very jars only that it was made with.
+  read -r stamp _ < <(stat -c '%n %s %y' "$server_jar" "$root"/server/target/lib/*.jar | sha256sum)
   cache=$root/target/server-${stamp:0:16}.aot
   aot_flags=("-Xlog:aot*=off")
   if [ -f "$cache" ]; then
