@@ -253,6 +253,17 @@ class FileServiceTest {
   }
 
   @Test
+  void whatSaysNothingOfItsSizeIsReadAllTheSame() throws Exception {
+    var _ = write("file", new byte[5]);
+    var _ = caller.shell(sandbox, "ln -s file link");
+
+    assertThat(read(ReadFileRequest.newBuilder().setPath("link"))).hasSize(5);
+    assertThat(read(ReadFileRequest.newBuilder().setPath("link").setOffset(1).setLength(2)))
+        .hasSize(2);
+    assertThat(read(ReadFileRequest.newBuilder().setPath("/proc/version"))).isNotEmpty();
+  }
+
+  @Test
   void aDirectoryIsNoFileAndAFileNoDirectory() throws Exception {
     var _ = write("file", new byte[1]);
 

@@ -1,6 +1,7 @@
 package dev.sandkeeper.server;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
 
 import com.google.protobuf.Duration;
 import com.google.protobuf.util.Durations;
@@ -111,6 +112,19 @@ class SandboxServiceTest {
 
     assertThat(Caller.stdout(caller.shell(sandbox.getSandboxId(), "printf %s $GREETING")))
         .isEqualTo("merhaba");
+  }
+
+  @Test
+  void aSandboxThatLivesToItsTimeoutIsBilledInOnePiece() {
+    // An hour may end meanwhile, which splits whatever is billed.
+    String id =
+        caller.create(request -> request.setTimeout(Durations.fromSeconds(3))).getSandboxId();
+
+    await().until(() -> caller.get(id).getState() == SandboxState.SANDBOX_STATE_TERMINATED);
+
+    assertThat(caller.get(id).getEndReason())
+        .isEqualTo(SandboxEndReason.SANDBOX_END_REASON_TIMEOUT);
+    assertThat(caller.costRecords(id)).hasSizeBetween(1, 2);
   }
 
   @Test
