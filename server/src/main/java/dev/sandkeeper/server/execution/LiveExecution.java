@@ -148,8 +148,7 @@ final class LiveExecution implements ExecutionListener {
     boolean recorded = false;
     try {
       Optional<Execution.Outcome> outcome =
-          outcomeRecorder.record(
-              this, broken ? ExecutionEnd.of(ExecutionEnd.Reason.LOST) : withSandbox(end));
+          outcomeRecorder.record(this, broken ? ExecutionEnd.of(ExecutionEnd.Reason.LOST) : end);
       recorded = outcome.isPresent();
       outcome.ifPresent(known ->
           appendOrBreak(
@@ -163,19 +162,6 @@ final class LiveExecution implements ExecutionListener {
         journal.delete(); // readers end without a `finished`, which tells them it is not known
       }
     }
-  }
-
-  /** The signal of a sandbox that is being ended is the sandbox's end, not somebody's wish. */
-  private ExecutionEnd withSandbox(ExecutionEnd end) {
-    if (end.reason() != ExecutionEnd.Reason.SIGNALED || !sandbox.ending()) {
-      return end;
-    }
-    return new ExecutionEnd(
-        ExecutionEnd.Reason.SANDBOX_ENDED,
-        end.exitCode(),
-        end.signal(),
-        end.cpuMicros(),
-        end.peakMemoryBytes());
   }
 
   private void appendOrBreak(ExecutionEvent event) {

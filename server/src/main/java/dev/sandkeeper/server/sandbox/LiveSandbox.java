@@ -47,7 +47,7 @@ public final class LiveSandbox {
   }
 
   /** Says whether its end has begun. */
-  public boolean ending() {
+  boolean ending() {
     return end.get() != null;
   }
 

@@ -59,11 +59,6 @@ public final class Spans {
         });
   }
 
-  /** Says something of the step that this thread is in. */
-  public void annotate(String key, String value) {
-    Span.current().setAttribute(key, value);
-  }
-
   /**
    * Returns the present step in the form of the W3C's trace context, for a program's environment
    * variable TRACEPARENT; empty outside a call.
