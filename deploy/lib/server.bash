@@ -4,6 +4,7 @@
 
 server_jar=$root/server/target/server.jar
 client_jar=$root/client-java/target/client-java-0.1.0-SNAPSHOT.jar
+bench_jar=$root/deploy/bench-runner/target/bench.jar
 readonly JAVA_FLAGS=(--enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow)
 
 # The processes this script started and has not seen end.
@@ -46,19 +47,20 @@ build_stamp() {
   {
     echo "$JAVA_HOME"
     find "$root"/pom.xml "$root"/*/pom.xml "$root"/proto/src "$root"/sql "$root"/jooq-gen/src \
-      "$root"/server/src/main "$root"/client-java/src/main -type f -printf '%P %s %T@\n' |
+      "$root"/server/src/main "$root"/client-java/src/main "$root"/deploy/bench-runner/pom.xml \
+      "$root"/deploy/bench-runner/src/main -type f -printf '%P %s %T@\n' |
       LC_ALL=C sort
   } | sha256sum
 }
 
-# Builds server and client unless nothing changed since the last time.
+# Builds server, client and benchmarks unless nothing changed since the last time.
 build() {
   local stamp_file=$root/target/quickstart.stamp log=$root/target/quickstart-build.log stamp
   mkdir -p "$root/target"
   exec {build_lock}>"$root/target/build.lock"
   flock "$build_lock"
   stamp=$(build_stamp)
-  if [ ! -f "$server_jar" ] || [ ! -f "$client_jar" ] ||
+  if [ ! -f "$server_jar" ] || [ ! -f "$client_jar" ] || [ ! -f "$bench_jar" ] ||
     [ "$(cat "$stamp_file" 2>/dev/null)" != "$stamp" ]; then
     say "Building; the first time downloads the libraries and takes some minutes"
     rm -f "$stamp_file"
@@ -105,19 +107,26 @@ find_aot_cache() {
   fi
 }
 
+# Sets server_command: the program that is the server, as it is shipped.
+find_server_command() {
+  local aot_flags
+  find_aot_cache
+  # It dies with who started it, however that ends.
+  server_command=(setpriv --pdeathsig TERM "$JAVA_HOME/bin/java" "${JAVA_FLAGS[@]}" "${aot_flags[@]}" -Xmx512m
+    -cp "$server_jar:$root/server/target/lib/*" dev.sandkeeper.server.Main)
+}
+
 # Starts the server with its data in a folder and waits until it serves.
 #   start_server PORT DATA_FOLDER LOG
 start_server() {
-  local port=$1 data=$2 log=$3 aot_flags
+  local port=$1 data=$2 log=$3 server_command
   if answers "$port"; then
     die "something listens on port $port already; give another by --port"
   fi
-  find_aot_cache
-  # It dies with this script, however that ends.
+  find_server_command
   SANDKEEPER_SERVER_HOST=127.0.0.1 SANDKEEPER_SERVER_PORT=$port SANDKEEPER_DATA_FOLDER=$data \
     SANDKEEPER_BOOTSTRAP_KEY_FILE=$data/admin-key \
-    setpriv --pdeathsig TERM "$JAVA_HOME/bin/java" "${JAVA_FLAGS[@]}" "${aot_flags[@]}" -Xmx512m \
-    -cp "$server_jar:$root/server/target/lib/*" dev.sandkeeper.server.Main </dev/null >"$log" 2>&1 &
+    "${server_command[@]}" </dev/null >"$log" 2>&1 &
   server_pid=$!
   local waited=0
   until serving "$port"; do
@@ -130,6 +139,13 @@ start_server() {
     waited=$((waited + 1))
     sleep 0.1
   done
+}
+
+# Shows the main job on the server of a port and a data folder.
+tour() {
+  run_task "$JAVA_HOME/bin/java" "${JAVA_FLAGS[@]}" -Xmx256m \
+    -cp "$client_jar:$root/client-java/target/lib/*" dev.sandkeeper.client.tour.Tour \
+    "127.0.0.1:$1" "$2/admin-key"
 }
 
 # True when something accepts connections on a port of this machine.

@@ -1,0 +1,76 @@
+package dev.sandkeeper.bench;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.List;
+
+/**
+ * Starts what rows need, and ends it: each row begins with a server process of its own, so no row
+ * sees what another left in memory or in compiled code.
+ */
+final class Lab implements AutoCloseable {
+  private final Path data;
+  private final List<String> serverCommand;
+
+  /** How to end what runs, newest first. Guarded by this. */
+  private final Deque<Ending> endings = new ArrayDeque<>();
+
+  /**
+   * @param data the folder for the server's data
+   * @param serverCommand the program that is the server, with its arguments
+   */
+  Lab(Path data, List<String> serverCommand) {
+    this.data = data;
+    this.serverCommand = List.copyOf(serverCommand);
+  }
+
+  /** Starts a server on a free port and waits until it serves. */
+  ServerProcess startServer() throws IOException, InterruptedException {
+    ServerProcess server = ServerProcess.launch(serverCommand, data);
+    endLater(server::stop);
+    server.awaitServing();
+    return server;
+  }
+
+  /** Starts a server and makes a sandbox in it. */
+  Workplace startWorkplace() throws IOException, InterruptedException {
+    Workplace workplace = Workplace.open(startServer());
+    endLater(workplace::leave);
+    return workplace;
+  }
+
+  /** Starts a raw container like a sandbox that runs. */
+  RawContainer startRawContainer(Workplace like) throws IOException, InterruptedException {
+    RawContainer container = RawContainer.like(like.sandboxId(), data);
+    endLater(container::remove);
+    container.start();
+    return container;
+  }
+
+  private synchronized void endLater(Ending ending) {
+    endings.push(ending);
+  }
+
+  /** Ends everything that runs, newest first; can be used again afterwards. */
+  @Override
+  public synchronized void close() {
+    while (!endings.isEmpty()) {
+      try {
+        endings.pop().end();
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+      } catch (IOException | RuntimeException e) {
+        // The others must be ended all the same.
+        System.err.println("bench: " + e.getMessage());
+      }
+    }
+  }
+
+  /** Ends one thing. */
+  @FunctionalInterface
+  private interface Ending {
+    void end() throws IOException, InterruptedException;
+  }
+}
