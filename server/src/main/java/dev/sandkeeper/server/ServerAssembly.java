@@ -166,12 +166,7 @@ final class ServerAssembly implements AutoCloseable {
                 executionLimits(),
                 kept,
                 new OutcomeRecorder(
-                    transactions,
-                    executionRepository,
-                    ledger,
-                    auditLog,
-                    clock,
-                    telemetry.instruments()),
+                    transactions, executionRepository, auditLog, clock, telemetry.instruments()),
                 telemetry.spans()));
     sandboxes.listener().complete(executions);
     sandboxes.sweeper().recover();

@@ -45,7 +45,13 @@ public record Execution(
       NanoUsd cost,
       long lastSequence,
       Optional<OutputDigest> stdout,
-      Optional<OutputDigest> stderr) {}
+      Optional<OutputDigest> stderr) {
+
+    /** Returns the same with its cost. */
+    public Outcome withCost(NanoUsd newCost) {
+      return new Outcome(end, endTime, newCost, lastSequence, stdout, stderr);
+    }
+  }
 
   /**
    * All that was written to a stream, kept or not.

@@ -2,6 +2,7 @@ package dev.sandkeeper.server.execution;
 
 import dev.sandkeeper.server.base.ExecutionId;
 import dev.sandkeeper.server.base.Page;
+import dev.sandkeeper.server.base.Principal;
 import dev.sandkeeper.server.base.RequestKey;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.Transaction;
@@ -25,22 +26,36 @@ public interface ExecutionRepository {
      */
     record Repeated(ExecutionId executionId, byte[] contentHash) implements Insertion {}
 
+    /** The caller said that the sandbox runs as many as it may. */
+    record NoRoom() implements Insertion {}
+
     /** The sandbox does not run, or its paid time is over. */
     record NotRunning() implements Insertion {}
   }
 
   /**
    * Adds an execution that starts now, if its sandbox runs and is paid for at its start; counts it
-   * at the sandbox. Two with the same request id at the same moment wait for each other.
+   * at the sandbox. Two with the same request id at the same moment wait for each other. One
+   * statement.
+   *
+   * @param hasRoom whether one more may run
    */
-  Insertion insert(Transaction transaction, Execution execution, RequestKey requestKey);
+  Insertion insert(
+      Transaction transaction, Execution execution, RequestKey requestKey, boolean hasRoom);
 
   /**
-   * Writes down how an execution ended, unless that is known already.
+   * Writes down how an execution ended, what it cost, and its audit event. One statement; repeating
+   * it after an answer that was lost gives the same answer.
    *
-   * @return whether it was written
+   * @param principal who had it run
+   * @param outcome how it ended, its cost still zero
+   * @return the outcome with its cost; empty when another end is known already
    */
-  boolean finish(Transaction transaction, ExecutionId executionId, Execution.Outcome outcome);
+  Optional<Execution.Outcome> finish(
+      Transaction transaction,
+      Principal principal,
+      ExecutionId executionId,
+      Execution.Outcome outcome);
 
   /**
    * Ends, as LOST, all executions of the sandbox that still count as running.

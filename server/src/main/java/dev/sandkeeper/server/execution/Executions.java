@@ -208,15 +208,7 @@ public final class Executions implements SandboxListener, AutoCloseable {
     boolean hasRoom = kept.add(live);
     boolean added = false;
     try {
-      ExecutionRepository.Insertion insertion =
-          transactions.call(transaction -> {
-            ExecutionRepository.Insertion done =
-                repository.insert(transaction, execution, request.requestKey());
-            if (!hasRoom && done instanceof ExecutionRepository.Insertion.Added) {
-              throw tooManyExecutions();
-            }
-            return done;
-          });
+      ExecutionRepository.Insertion insertion = insert(execution, request, hasRoom);
       added = insertion instanceof ExecutionRepository.Insertion.Added;
       return added
           ? start(live, request)
@@ -231,9 +223,7 @@ public final class Executions implements SandboxListener, AutoCloseable {
   /** Answers for a sandbox that does not run here: only a repetition has anything to return. */
   private JournalReader executeEnded(
       Principal principal, Sandbox sandbox, Execution execution, ExecutionRequest request) {
-    ExecutionRepository.Insertion insertion =
-        transactions.call(
-            transaction -> repository.insert(transaction, execution, request.requestKey()));
+    ExecutionRepository.Insertion insertion = insert(execution, request, true);
     if (insertion instanceof ExecutionRepository.Insertion.Added) {
       transactions.run(
           transaction -> outcomeRecorder.lose(transaction, sandbox, execution.startTime()));
@@ -247,11 +237,22 @@ public final class Executions implements SandboxListener, AutoCloseable {
       Sandbox sandbox,
       ExecutionRepository.Insertion insertion,
       ExecutionRequest request) {
-    if (insertion instanceof ExecutionRepository.Insertion.Repeated repeated) {
-      request.requestKey().requireSame(repeated.contentHash());
-      return attach(principal, repeated.executionId(), 0);
-    }
-    throw sandboxes.notRunning(sandboxes.require(principal, sandbox.sandboxId()));
+    return switch (insertion) {
+      case ExecutionRepository.Insertion.Repeated repeated -> {
+        request.requestKey().requireSame(repeated.contentHash());
+        yield attach(principal, repeated.executionId(), 0);
+      }
+      case ExecutionRepository.Insertion.NoRoom _ -> throw tooManyExecutions();
+      case ExecutionRepository.Insertion.NotRunning _ ->
+          throw sandboxes.notRunning(sandboxes.require(principal, sandbox.sandboxId()));
+      case ExecutionRepository.Insertion.Added _ -> throw new IllegalStateException("it was added");
+    };
+  }
+
+  private ExecutionRepository.Insertion insert(
+      Execution execution, ExecutionRequest request, boolean hasRoom) {
+    return transactions.single(
+        transaction -> repository.insert(transaction, execution, request.requestKey(), hasRoom));
   }
 
   private JournalReader start(LiveExecution live, ExecutionRequest request) {

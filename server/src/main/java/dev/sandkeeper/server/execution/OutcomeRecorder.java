@@ -11,7 +11,6 @@ import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.Transaction;
 import dev.sandkeeper.server.base.Transactions;
 import dev.sandkeeper.server.engine.ExecutionEnd;
-import dev.sandkeeper.server.ledger.Ledger;
 import dev.sandkeeper.server.ledger.NanoUsd;
 import dev.sandkeeper.server.sandbox.Sandbox;
 import dev.sandkeeper.server.telemetry.Instruments;
@@ -28,7 +27,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Writes down how an execution ended: its row, its cost and its audit event, in one transaction.
+ * Writes down how an execution ended: its row, its cost and its audit event, at once or not at all.
  */
 public final class OutcomeRecorder {
   private static final Logger logger = LoggerFactory.getLogger(OutcomeRecorder.class);
@@ -45,7 +44,6 @@ public final class OutcomeRecorder {
 
   private final Transactions transactions;
   private final ExecutionRepository repository;
-  private final Ledger ledger;
   private final AuditLog auditLog;
   private final BillingClock clock;
   private final Instruments instruments;
@@ -55,13 +53,11 @@ public final class OutcomeRecorder {
   public OutcomeRecorder(
       Transactions transactions,
       ExecutionRepository repository,
-      Ledger ledger,
       AuditLog auditLog,
       BillingClock clock,
       Instruments instruments) {
     this.transactions = transactions;
     this.repository = repository;
-    this.ledger = ledger;
     this.auditLog = auditLog;
     this.clock = clock;
     this.instruments = instruments;
@@ -78,28 +74,22 @@ public final class OutcomeRecorder {
    * @return the outcome; empty when this server shuts down first, or the end is known already
    */
   Optional<Execution.Outcome> record(LiveExecution live, ExecutionEnd end) {
-    Instant endTime = clock.now();
-    Optional<Execution.OutputDigest> stdout = Optional.of(live.stdoutDigest());
-    Optional<Execution.OutputDigest> stderr = Optional.of(live.stderrDigest());
-    long lastSequence = live.journal().seal();
+    Execution.Outcome outcome =
+        new Execution.Outcome(
+            end,
+            clock.now(),
+            NanoUsd.ZERO,
+            live.journal().seal(),
+            Optional.of(live.stdoutDigest()),
+            Optional.of(live.stderrDigest()));
     Duration pause = FIRST_PAUSE;
     while (!closed) {
       try {
         Optional<Execution.Outcome> recorded =
-            transactions.call(transaction -> {
-              NanoUsd cost =
-                  ledger.executionCost(transaction, live.execution().executionId(), endTime);
-              Execution.Outcome outcome =
-                  new Execution.Outcome(end, endTime, cost, lastSequence, stdout, stderr);
-              if (!repository.finish(transaction, live.execution().executionId(), outcome)) {
-                return Optional.empty();
-              }
-              auditLog.append(
-                  transaction,
-                  entry(live.sandbox().sandbox(), live.execution(), outcome).by(live.principal()));
-              return Optional.of(outcome);
-            });
-        recorded.ifPresent(outcome -> measure(live, outcome));
+            transactions.single(transaction ->
+                repository.finish(
+                    transaction, live.principal(), live.execution().executionId(), outcome));
+        recorded.ifPresent(known -> measure(live, known));
         return recorded;
       } catch (SandkeeperException e) {
         if (!PASSING.contains(e.reason())) {

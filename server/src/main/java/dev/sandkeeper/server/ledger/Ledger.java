@@ -1,7 +1,6 @@
 package dev.sandkeeper.server.ledger;
 
 import dev.sandkeeper.server.base.ErrorReason;
-import dev.sandkeeper.server.base.ExecutionId;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.Transaction;
@@ -90,14 +89,6 @@ public final class Ledger {
                     ErrorReason.CONCURRENT_CHANGE, "Another server has taken over the sandbox.")
                 .with("sandboxId", sandboxId)
                 .with("generation", generation));
-  }
-
-  /**
-   * Returns what an execution has cost so far: its booked shares and its share of the time that is
-   * not booked yet, at the last reading of usage.
-   */
-  public NanoUsd executionCost(Transaction transaction, ExecutionId executionId, Instant now) {
-    return repository.executionCost(transaction, executionId, now);
   }
 
   /**

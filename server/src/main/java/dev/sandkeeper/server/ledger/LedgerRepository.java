@@ -1,6 +1,5 @@
 package dev.sandkeeper.server.ledger;
 
-import dev.sandkeeper.server.base.ExecutionId;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.Transaction;
 import dev.sandkeeper.server.engine.UsageReading;
@@ -40,9 +39,6 @@ public interface LedgerRepository {
       Optional<UsageReading> usage,
       Instant endTime,
       EndReason reason);
-
-  /** Returns what an execution has cost so far. */
-  NanoUsd executionCost(Transaction transaction, ExecutionId executionId, Instant now);
 
   /** Returns what breaks an invariant; reads everything. */
   List<Violation> violations();

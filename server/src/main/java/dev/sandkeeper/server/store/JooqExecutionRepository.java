@@ -1,10 +1,13 @@
 package dev.sandkeeper.server.store;
 
 import static dev.sandkeeper.jooq.Tables.EXECUTION;
-import static dev.sandkeeper.jooq.Tables.SANDBOX;
+import static dev.sandkeeper.jooq.Tables.EXECUTION_BEGIN;
 
+import dev.sandkeeper.jooq.Routines;
+import dev.sandkeeper.jooq.tables.records.ExecutionBeginRecord;
 import dev.sandkeeper.server.base.ExecutionId;
 import dev.sandkeeper.server.base.Page;
+import dev.sandkeeper.server.base.Principal;
 import dev.sandkeeper.server.base.RequestKey;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.TenantId;
@@ -14,7 +17,6 @@ import dev.sandkeeper.server.engine.ExecutionSpec.Language;
 import dev.sandkeeper.server.execution.Execution;
 import dev.sandkeeper.server.execution.ExecutionRepository;
 import dev.sandkeeper.server.ledger.NanoUsd;
-import dev.sandkeeper.server.sandbox.SandboxState;
 import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
@@ -57,80 +59,59 @@ final class JooqExecutionRepository implements ExecutionRepository {
   }
 
   @Override
-  public Insertion insert(Transaction transaction, Execution execution, RequestKey requestKey) {
-    DSLContext inside = JooqTransaction.contextOf(transaction);
-    // The lock on the sandbox makes whoever stops it wait, or has this call see that it is stopped.
-    int added =
-        inside
-            .insertInto(
-                EXECUTION,
-                EXECUTION.EXECUTION_ID,
-                EXECUTION.SANDBOX_ID,
-                EXECUTION.TENANT_ID,
-                EXECUTION.REQUEST_ID,
-                EXECUTION.REQUEST_HASH,
-                EXECUTION.KIND,
-                EXECUTION.LANGUAGE,
-                EXECUTION.STATE,
-                EXECUTION.START_TIME,
-                EXECUTION.CODE_HASH)
-            .select(
-                DSL.select(
-                        DSL.val(execution.executionId().value()),
-                        SANDBOX.SANDBOX_ID,
-                        SANDBOX.TENANT_ID,
-                        DSL.val(requestKey.requestId()),
-                        DSL.val(requestKey.contentHash()),
-                        DSL.val(execution.language().isPresent() ? "code" : "command"),
-                        DSL.val(
-                            execution.language().map(Language::name).orElse(null),
-                            EXECUTION.LANGUAGE),
-                        DSL.val(RUNNING),
-                        DSL.val(execution.startTime(), EXECUTION.START_TIME),
-                        DSL.val(execution.codeHash()))
-                    .from(SANDBOX)
-                    .where(SANDBOX.SANDBOX_ID.eq(execution.sandboxId().value()))
-                    .and(SANDBOX.STATE.eq(SandboxState.RUNNING.name()))
-                    .and(SANDBOX.PAID_UNTIL.gt(execution.startTime()))
-                    .forNoKeyUpdate())
-            .onConflict(EXECUTION.TENANT_ID, EXECUTION.REQUEST_ID)
-            .doNothing()
-            .execute();
-    if (added == 0) {
-      return repeated(inside, execution.tenantId(), requestKey)
-          .orElseGet(Insertion.NotRunning::new);
-    }
-    inside
-        .update(SANDBOX)
-        .set(SANDBOX.COMMAND_COUNT, SANDBOX.COMMAND_COUNT.plus(1))
-        .where(SANDBOX.SANDBOX_ID.eq(execution.sandboxId().value()))
-        .execute();
-    return new Insertion.Added();
+  public Insertion insert(
+      Transaction transaction, Execution execution, RequestKey requestKey, boolean hasRoom) {
+    ExecutionBeginRecord answer =
+        JooqTransaction.contextOf(transaction)
+            .selectFrom(
+                EXECUTION_BEGIN(
+                    execution.executionId().value(),
+                    execution.sandboxId().value(),
+                    requestKey.requestId(),
+                    requestKey.contentHash(),
+                    execution.language().isPresent() ? "code" : "command",
+                    execution.language().map(Language::name).orElse(null),
+                    execution.startTime(),
+                    execution.codeHash(),
+                    hasRoom))
+            .fetchSingle();
+    return switch (answer.getOutcome()) {
+      case "ADDED" -> new Insertion.Added();
+      case "REPEATED" ->
+          new Insertion.Repeated(new ExecutionId(answer.getExecutionId()), answer.getRequestHash());
+      case "NO_ROOM" -> new Insertion.NoRoom();
+      case "NOT_RUNNING" -> new Insertion.NotRunning();
+      default -> throw new IllegalStateException("execution_begin answered " + answer.getOutcome());
+    };
   }
 
   @Override
-  public boolean finish(
-      Transaction transaction, ExecutionId executionId, Execution.Outcome outcome) {
+  public Optional<Execution.Outcome> finish(
+      Transaction transaction,
+      Principal principal,
+      ExecutionId executionId,
+      Execution.Outcome outcome) {
     ExecutionEnd end = outcome.end();
-    return JooqTransaction.contextOf(transaction)
-            .update(EXECUTION)
-            .set(EXECUTION.STATE, FINISHED)
-            .set(EXECUTION.REASON, end.reason().name())
-            .set(EXECUTION.END_TIME, outcome.endTime())
-            .set(EXECUTION.EXIT_CODE, Columns.nullable(end.exitCode()))
-            .set(EXECUTION.SIGNAL, Columns.nullable(end.signal()))
-            .set(EXECUTION.CPU_MICROS, Columns.nullable(end.cpuMicros()))
-            .set(EXECUTION.PEAK_MEMORY_BYTES, Columns.nullable(end.peakMemoryBytes()))
-            .set(EXECUTION.STDOUT_BYTES, bytes(outcome.stdout()))
-            .set(EXECUTION.STDERR_BYTES, bytes(outcome.stderr()))
-            .set(EXECUTION.STDOUT_HASH, hash(outcome.stdout()))
-            .set(EXECUTION.STDERR_HASH, hash(outcome.stderr()))
-            .set(EXECUTION.LAST_SEQUENCE, outcome.lastSequence())
-            .set(EXECUTION.COST_NANO_USD, outcome.cost().value())
-            .where(EXECUTION.EXECUTION_ID.eq(executionId.value()))
-            .and(EXECUTION.STATE.eq(RUNNING))
-            .execute()
-        == 1;
+    @Nullable Long cost =
+        Routines.executionFinish(
+            JooqTransaction.contextOf(transaction).configuration(),
+            executionId.value(),
+            outcome.endTime(),
+            end.reason().name(),
+            Columns.nullable(end.exitCode()),
+            Columns.nullable(end.signal()),
+            Columns.nullable(end.cpuMicros()),
+            Columns.nullable(end.peakMemoryBytes()),
+            outcome.lastSequence(),
+            bytes(outcome.stdout()),
+            hash(outcome.stdout()),
+            bytes(outcome.stderr()),
+            hash(outcome.stderr()),
+            principal.keyId(),
+            principal.agentId().orElse(null),
+            text(principal.origin().remoteAddress()),
+            text(principal.origin().userAgent()));
+    return Optional.ofNullable(cost).map(NanoUsd::new).map(outcome::withCost);
   }
 
   @Override
@@ -177,18 +158,6 @@ final class JooqExecutionRepository implements ExecutionRepository {
         rows, page.size(), last -> new Page.Position(last.startTime(), last.executionId().value()));
   }
 
-  private static Optional<Insertion> repeated(
-      DSLContext inside, TenantId tenantId, RequestKey requestKey) {
-    return inside
-        .select(EXECUTION.EXECUTION_ID, EXECUTION.REQUEST_HASH)
-        .from(EXECUTION)
-        .where(EXECUTION.TENANT_ID.eq(tenantId.value()))
-        .and(EXECUTION.REQUEST_ID.eq(requestKey.requestId()))
-        .fetchOptional(row ->
-            new Insertion.Repeated(
-                new ExecutionId(row.get(EXECUTION.EXECUTION_ID)), row.get(EXECUTION.REQUEST_HASH)));
-  }
-
   private static Execution toExecution(Record row) {
     return new Execution(
         new ExecutionId(row.get(EXECUTION.EXECUTION_ID)),
@@ -219,6 +188,10 @@ final class JooqExecutionRepository implements ExecutionRepository {
 
   private static Optional<Execution.OutputDigest> digest(long bytes, byte @Nullable [] hash) {
     return Optional.ofNullable(hash).map(sha256 -> new Execution.OutputDigest(bytes, sha256));
+  }
+
+  private static @Nullable String text(String value) {
+    return value.isEmpty() ? null : value;
   }
 
   private static long bytes(Optional<Execution.OutputDigest> digest) {

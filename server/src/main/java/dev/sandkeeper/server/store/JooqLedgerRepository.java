@@ -5,11 +5,9 @@ import static dev.sandkeeper.jooq.Tables.LEDGER_EXTEND;
 import static dev.sandkeeper.jooq.Tables.LEDGER_SETTLE;
 import static dev.sandkeeper.jooq.Tables.LEDGER_VIOLATIONS;
 
-import dev.sandkeeper.jooq.Routines;
 import dev.sandkeeper.jooq.tables.records.LedgerAdmitRecord;
 import dev.sandkeeper.jooq.tables.records.LedgerExtendRecord;
 import dev.sandkeeper.jooq.tables.records.LedgerSettleRecord;
-import dev.sandkeeper.server.base.ExecutionId;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.Transaction;
 import dev.sandkeeper.server.engine.UsageReading;
@@ -148,13 +146,6 @@ final class JooqLedgerRepository implements LedgerRepository {
             Columns.optional(answer.getMemoryMibMillis()),
             Columns.optional(answer.getPeakMemoryBytes()),
             new NanoUsd(answer.getCostNanoUsd())));
-  }
-
-  @Override
-  public NanoUsd executionCost(Transaction transaction, ExecutionId executionId, Instant now) {
-    return new NanoUsd(
-        Routines.ledgerExecutionCost(
-            JooqTransaction.contextOf(transaction).configuration(), executionId.value(), now));
   }
 
   @Override

@@ -5,6 +5,7 @@ import dev.sandkeeper.server.base.Transactions;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Function;
+import java.util.function.Supplier;
 import java.util.random.RandomGenerator;
 import javax.sql.DataSource;
 import org.jooq.DSLContext;
@@ -42,10 +43,20 @@ public final class JooqTransactions implements Transactions {
 
   @Override
   public <T> T call(Function<Transaction, T> work) {
+    return retrying(() ->
+        context.transactionResult(
+            configuration -> work.apply(new JooqTransaction(DSL.using(configuration)))));
+  }
+
+  @Override
+  public <T> T single(Function<Transaction, T> statement) {
+    return retrying(() -> statement.apply(new JooqTransaction(context)));
+  }
+
+  private <T> T retrying(Supplier<T> work) {
     for (int attempt = 1; ; attempt++) {
       try {
-        return context.transactionResult(
-            configuration -> work.apply(new JooqTransaction(DSL.using(configuration))));
+        return work.get();
       } catch (DataAccessException e) {
         if (!StoreErrors.isWorthRetrying(e) || attempt == MAX_ATTEMPTS) {
           throw StoreErrors.translate(e);

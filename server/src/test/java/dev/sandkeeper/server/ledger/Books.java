@@ -5,6 +5,7 @@ import static dev.sandkeeper.jooq.Tables.EXECUTION;
 import static dev.sandkeeper.jooq.Tables.SANDBOX;
 import static dev.sandkeeper.jooq.Tables.TENANT;
 
+import dev.sandkeeper.jooq.Routines;
 import dev.sandkeeper.server.base.ExecutionId;
 import dev.sandkeeper.server.base.IdGenerator;
 import dev.sandkeeper.server.base.Page;
@@ -189,7 +190,9 @@ final class Books {
   }
 
   NanoUsd executionCost(ExecutionId execution, Instant now) {
-    return transactions.call(transaction -> ledger.executionCost(transaction, execution, now));
+    return new NanoUsd(
+        Routines.ledgerExecutionCost(
+            transactions.context().configuration(), execution.value(), now, null));
   }
 
   Limit limit(TenantId tenant, LimitPeriod period, long nanoUsd, Instant now) {
