@@ -59,6 +59,13 @@ final class ServerAssembly implements AutoCloseable {
 
   private static final Duration PING_INTERVAL = Duration.ofSeconds(15);
 
+  /**
+   * How long a client may go on sending a request that has its answer. Without it the request is
+   * reset at once, and clients that meet the reset while they send, as those on gRPC's C core do in
+   * the middle of an upload, lose the answer that came before it.
+   */
+  private static final Duration ABORT_DELAY = Duration.ofSeconds(2);
+
   private final Configuration configuration;
   private final IdGenerator ids = new IdGenerator(new SecureRandom());
   private final Deque<AutoCloseable> parts = new ArrayDeque<>();
@@ -286,6 +293,7 @@ final class ServerAssembly implements AutoCloseable {
             .pingIntervalMillis(PING_INTERVAL.toMillis()) // finds clients that are gone unseen
             .requestTimeout(Duration.ZERO) // streams have no end of their own; clients set theirs
             .maxRequestLength(0) // each message has its bound, a stream of them has the file's
+            .requestAutoAbortDelay(ABORT_DELAY)
             .gracefulShutdownTimeout(Duration.ZERO, settings.shutdownGrace());
     api.addTo(builder);
     Server server = builder.build();
