@@ -5,6 +5,8 @@ import com.linecorp.armeria.server.Server;
 import com.linecorp.armeria.server.ServerBuilder;
 import dev.sandkeeper.server.access.ApiKeys;
 import dev.sandkeeper.server.api.Api;
+import dev.sandkeeper.server.api.Calls;
+import dev.sandkeeper.server.api.EventStream;
 import dev.sandkeeper.server.audit.AuditLog;
 import dev.sandkeeper.server.base.AnchoredClock;
 import dev.sandkeeper.server.base.BillingClock;
@@ -22,6 +24,7 @@ import dev.sandkeeper.server.execution.FileLimits;
 import dev.sandkeeper.server.execution.KeptExecutions;
 import dev.sandkeeper.server.execution.OutcomeRecorder;
 import dev.sandkeeper.server.execution.SandboxFiles;
+import dev.sandkeeper.server.http.HttpFace;
 import dev.sandkeeper.server.ledger.Ledger;
 import dev.sandkeeper.server.ledger.LedgerSettings;
 import dev.sandkeeper.server.ledger.Limits;
@@ -182,8 +185,12 @@ final class ServerAssembly implements AutoCloseable {
     Limits limits = new Limits(LedgerRepositories.limits(transactions));
     telemetry.instruments().observeSandboxes(sandboxes.sandboxes()::active);
     telemetry.instruments().observeQuotas(() -> quotas(sandboxes.sandboxes(), limits, clock));
+    Calls calls = new Calls(apiKeys);
+    EventStream events = new EventStream(configuration.execution().heartbeatInterval(), clock);
     Api api =
         new Api(
+            calls,
+            events,
             apiKeys,
             sandboxes.creator(),
             sandboxes.sandboxes(),
@@ -197,11 +204,18 @@ final class ServerAssembly implements AutoCloseable {
             auditLog,
             transactions,
             clock,
-            configuration.execution().heartbeatInterval(),
             telemetry,
             configuration.server().maxMessageBytes(),
             configuration.telemetry().prometheus());
-    open(api, executor);
+    HttpFace http =
+        new HttpFace(
+            api,
+            calls,
+            events,
+            executions,
+            telemetry.httpTelemetry(),
+            configuration.server().maxMessageBytes());
+    open(api, http, executor);
   }
 
   private Database database(DataFolder dataFolder) {
@@ -284,7 +298,7 @@ final class ServerAssembly implements AutoCloseable {
         .toList();
   }
 
-  private void open(Api api, VirtualThreadExecutor executor) {
+  private void open(Api api, HttpFace http, VirtualThreadExecutor executor) {
     Configuration.Server settings = configuration.server();
     ServerBuilder builder =
         Server.builder()
@@ -296,6 +310,7 @@ final class ServerAssembly implements AutoCloseable {
             .requestAutoAbortDelay(ABORT_DELAY)
             .gracefulShutdownTimeout(Duration.ZERO, settings.shutdownGrace());
     api.addTo(builder);
+    http.addTo(builder);
     Server server = builder.build();
     try {
       server.start().join();

@@ -70,6 +70,7 @@ final class ArchitectureTest {
             "ledger",
             "audit",
             "telemetry"),
+        arrow("http", "base", "api", "execution", "engine", "telemetry"),
         arrow("store.database", "base"),
         arrow(
             "store",

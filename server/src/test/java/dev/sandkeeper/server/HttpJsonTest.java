@@ -2,14 +2,10 @@ package dev.sandkeeper.server;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
-import java.net.URI;
-import java.net.http.HttpClient;
+import dev.sandkeeper.server.HttpCaller.Answer;
 import java.net.http.HttpRequest;
-import java.net.http.HttpResponse;
 import java.util.UUID;
-import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
@@ -20,16 +16,14 @@ import org.junit.jupiter.params.provider.CsvSource;
 class HttpJsonTest {
   @RegisterExtension static final RunningServer server = new RunningServer();
 
-  private static final HttpClient CLIENT =
-      HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
-  private static final ObjectMapper JSON = new ObjectMapper();
+  private final HttpCaller caller = new HttpCaller(server);
 
   private String sandbox;
   private String execution;
 
-  @AfterAll
-  static void closeClient() {
-    CLIENT.close();
+  @AfterEach
+  void closeCaller() {
+    caller.close();
   }
 
   @BeforeEach
@@ -38,64 +32,66 @@ class HttpJsonTest {
     execution = Caller.executionId(server.runner().shell(sandbox, "echo x >file"));
   }
 
-  private record Answer(int status, JsonNode body) {}
-
   @Test
-  void aSandboxLivesAndEndsByJson() throws Exception {
+  void aSandboxLivesAndEndsByJson() {
     Answer created =
         call(
             "POST",
             "/v1/sandboxes",
             "{\"requestId\": \"%s\", \"timeout\": \"120s\", \"metadata\": {\"a\": \"ı\"}}"
                 .formatted(UUID.randomUUID()));
-    String id = created.body().at("/sandbox/sandboxId").asText();
+    String id = created.at("/sandbox/sandboxId").asText();
     Answer found = call("GET", "/v1/sandboxes/" + id, "");
     Answer ended = call("DELETE", "/v1/sandboxes/" + id, "");
 
-    assertThat(created.status()).isEqualTo(200);
-    assertThat(created.body().at("/sandbox/state").asText()).isEqualTo("SANDBOX_STATE_RUNNING");
-    assertThat(created.body().at("/sandbox/timeout").asText()).isEqualTo("120s");
-    assertThat(created.body().at("/sandbox/metadata/a").asText()).isEqualTo("ı");
-    assertThat(found.body()).isEqualTo(created.body());
-    assertThat(ended.status()).isEqualTo(200);
-    assertThat(ended.body().at("/sandbox/state").asText()).isEqualTo("SANDBOX_STATE_TERMINATED");
+    assertThat(created.status()).isEqualTo(201);
+    assertThat(created.header("content-type")).isEqualTo("application/json; charset=utf-8");
+    assertThat(created.header("cache-control")).isEqualTo("no-store");
+    assertThat(created.at("/sandbox/state").asText()).isEqualTo("SANDBOX_STATE_RUNNING");
+    assertThat(created.at("/sandbox/timeout").asText()).isEqualTo("120s");
+    assertThat(created.at("/sandbox/metadata/a").asText()).isEqualTo("ı");
+    assertThat(found.json()).isEqualTo(created.json());
+    assertThat(ended.status()).isEqualTo(204);
+    assertThat(ended.bytes()).isEmpty();
+    assertThat(call("GET", "/v1/sandboxes/" + id, "").at("/sandbox/state").asText())
+        .isEqualTo("SANDBOX_STATE_TERMINATED");
   }
 
   @ParameterizedTest
   @CsvSource(
       delimiter = '|',
       value = {
-        "GET    | /v1/sandboxes?page_size=1&states=SANDBOX_STATE_RUNNING | | /sandboxes/0/sandboxId",
-        "GET    | /v1/sandboxes/SANDBOX/usage               | | /usage/lifetime",
-        "GET    | /v1/sandboxes/SANDBOX/executions          | | /executions/0/executionId",
-        "GET    | /v1/executions/EXECUTION                  | | /execution/finished/reason",
-        "POST   | /v1/executions/EXECUTION:signal           | {\"signal\": 15} | ",
-        "GET    | /v1/sandboxes/SANDBOX/files:list?path=.   | | /files/0/path",
-        "GET    | /v1/sandboxes/SANDBOX/files:stat?path=file | | /file/sizeBytes",
-        "POST   | /v1/sandboxes/SANDBOX/files:remove        | {\"path\": \"file\"} | ",
-        "GET    | /v1/templates                             | | /templates/0/name",
-        "GET    | /v1/prices                                | | /prices/0/tier",
-        "GET    | /v1/prices/standard                       | | /price/usdPerCoreSecond",
-        "GET    | /v1/limits                                | | ",
-        "GET    | /v1/quota                                 | | ",
-        "GET    | /v1/cost-records?sandbox_id=SANDBOX       | | ",
-        "GET    | /v1/audit-events?page_size=1              | | /auditEvents/0/operation",
-        "GET    | /v1/audit-events:verify                   | | /intact",
-        "POST   | /v1/tenants                               | {\"tenantId\": \"by-json\"} | /tenantId",
-        "POST   | /v1/api-keys | {\"scopes\": [\"SCOPE_READ\"], \"name\": \"json\"} | /secret",
-        "GET    | /v1/api-keys                              | | /apiKeys/0/keyId",
+        "GET    | /v1/sandboxes?page_size=1&states=SANDBOX_STATE_RUNNING | | 200 | /sandboxes/0/sandboxId",
+        "GET    | /v1/sandboxes/SANDBOX/usage               | | 200 | /usage/lifetime",
+        "GET    | /v1/sandboxes/SANDBOX/executions          | | 200 | /executions/0/executionId",
+        "GET    | /v1/executions/EXECUTION                  | | 200 | /execution/finished/reason",
+        "POST   | /v1/executions/EXECUTION:signal           | {\"signal\": 15} | 200 | ",
+        "GET    | /v1/sandboxes/SANDBOX/files:list?path=.   | | 200 | /files/0/path",
+        "GET    | /v1/sandboxes/SANDBOX/files:stat?path=file | | 200 | /file/sizeBytes",
+        "POST   | /v1/sandboxes/SANDBOX/files:remove        | {\"path\": \"file\"} | 200 | ",
+        "GET    | /v1/templates                             | | 200 | /templates/0/name",
+        "GET    | /v1/prices                                | | 200 | /prices/0/tier",
+        "GET    | /v1/prices/standard                       | | 200 | /price/usdPerCoreSecond",
+        "GET    | /v1/limits                                | | 200 | ",
+        "GET    | /v1/quota                                 | | 200 | ",
+        "GET    | /v1/cost-records?sandbox_id=SANDBOX       | | 200 | ",
+        "GET    | /v1/audit-events?page_size=1              | | 200 | /auditEvents/0/operation",
+        "GET    | /v1/audit-events:verify                   | | 200 | /intact",
+        "POST   | /v1/tenants                               | {\"tenantId\": \"by-json\"} | 201 | /tenantId",
+        "POST   | /v1/api-keys | {\"scopes\": [\"SCOPE_READ\"], \"name\": \"json\"} | 201 | /secret",
+        "GET    | /v1/api-keys                              | | 200 | /apiKeys/0/keyId",
       })
-  void everyCallHasAPath(String method, String path, String body, String pointer) throws Exception {
+  void everyCallHasAPath(String method, String path, String body, int status, String pointer) {
     Answer answer = call(method, path, body == null ? "" : body);
 
-    assertThat(answer.status()).as("%s", answer.body()).isEqualTo(200);
+    assertThat(answer.status()).as("%s", answer.text()).isEqualTo(status);
     if (pointer != null) {
-      assertThat(answer.body().at(pointer).isMissingNode()).as("%s", answer.body()).isFalse();
+      assertThat(answer.at(pointer).isMissingNode()).as("%s", answer.text()).isFalse();
     }
   }
 
   @Test
-  void pricesLimitsAndKeysAreChangedByJson() throws Exception {
+  void pricesLimitsAndKeysAreChangedByJson() {
     Answer price =
         call(
             "POST",
@@ -109,16 +105,16 @@ class HttpJsonTest {
             "/v1/limits",
             "{\"tenantId\": \"other\", \"period\": \"LIMIT_PERIOD_DAY\","
                 + " \"amountNanoUsd\": \"1000000000\"}");
-    Answer gone = call("DELETE", "/v1/limits/" + limit.body().at("/limit/limitId").asText(), "");
+    Answer gone = call("DELETE", "/v1/limits/" + limit.at("/limit/limitId").asText(), "");
     Answer key = call("POST", "/v1/api-keys", "{\"scopes\": [\"SCOPE_READ\"]}");
-    Answer revoked = call("DELETE", "/v1/api-keys/" + key.body().at("/apiKey/keyId").asText(), "");
+    Answer revoked = call("DELETE", "/v1/api-keys/" + key.at("/apiKey/keyId").asText(), "");
 
-    assertThat(price.status()).as("%s", price.body()).isEqualTo(200);
-    assertThat(price.body().at("/price/usdPerSecond").asText()).isEqualTo("0.001");
-    assertThat(limit.status()).as("%s", limit.body()).isEqualTo(200);
-    assertThat(limit.body().at("/limit/amountNanoUsd").asText()).isEqualTo("1000000000");
-    assertThat(gone.status()).isEqualTo(200);
-    assertThat(revoked.body().at("/apiKey/revokeTime").asText()).isNotEmpty();
+    assertThat(price.status()).as("%s", price.text()).isEqualTo(201);
+    assertThat(price.at("/price/usdPerSecond").asText()).isEqualTo("0.001");
+    assertThat(limit.status()).as("%s", limit.text()).isEqualTo(200);
+    assertThat(limit.at("/limit/amountNanoUsd").asText()).isEqualTo("1000000000");
+    assertThat(gone.status()).isEqualTo(204);
+    assertThat(revoked.status()).isEqualTo(204);
   }
 
   @ParameterizedTest
@@ -132,18 +128,17 @@ class HttpJsonTest {
         "POST   | /v1/sandboxes | {\"timeout\": \"-1s\"}          | 400 | 3 | INVALID_FIELD",
       })
   void aRefusalHasItsStatusAndDetails(
-      String method, String path, String body, int status, int code, String reason)
-      throws Exception {
+      String method, String path, String body, int status, int code, String reason) {
     Answer answer = call(method, path, body == null ? "" : body);
 
-    assertThat(answer.status()).as("%s", answer.body()).isEqualTo(status);
-    assertThat(answer.body().at("/code").asInt()).isEqualTo(code);
-    assertThat(answer.body().at("/message").asText()).isNotEmpty();
-    assertThat(reason(answer)).isEqualTo(reason);
+    assertThat(answer.status()).as("%s", answer.text()).isEqualTo(status);
+    assertThat(answer.at("/code").asInt()).isEqualTo(code);
+    assertThat(answer.at("/message").asText()).isNotEmpty();
+    assertThat(answer.reason()).isEqualTo(reason);
   }
 
   @Test
-  void otherRefusalsHaveTheirStatus() throws Exception {
+  void otherRefusalsHaveTheirStatus() {
     String id = UUID.randomUUID().toString();
     var _ = call("POST", "/v1/sandboxes", "{\"requestId\": \"%s\"}".formatted(id));
     Answer reused =
@@ -153,105 +148,76 @@ class HttpJsonTest {
     Answer limit =
         call("POST", "/v1/limits", "{\"period\": \"LIMIT_PERIOD_DAY\", \"amountNanoUsd\": \"0\"}");
     Answer exhausted = call("POST", "/v1/sandboxes", "{}");
-    var _ = call("DELETE", "/v1/limits/" + limit.body().at("/limit/limitId").asText(), "");
+    var _ = call("DELETE", "/v1/limits/" + limit.at("/limit/limitId").asText(), "");
 
     assertThat(reused.status()).isEqualTo(409);
-    assertThat(reason(reused)).isEqualTo("REQUEST_ID_REUSED");
+    assertThat(reused.reason()).isEqualTo("REQUEST_ID_REUSED");
     assertThat(noKey.status()).isEqualTo(401);
-    assertThat(reason(noKey)).isEqualTo("INVALID_CREDENTIALS");
+    assertThat(noKey.reason()).isEqualTo("INVALID_CREDENTIALS");
     assertThat(noScope.status()).isEqualTo(403);
-    assertThat(reason(noScope)).isEqualTo("SCOPE_MISSING");
+    assertThat(noScope.reason()).isEqualTo("SCOPE_MISSING");
     assertThat(exhausted.status()).isEqualTo(429);
-    assertThat(reason(exhausted)).isEqualTo("QUOTA_EXCEEDED");
-    assertThat(exhausted.body().toString())
+    assertThat(exhausted.reason()).isEqualTo("QUOTA_EXCEEDED");
+    assertThat(exhausted.text())
         .contains("limitId", "remainingNanoUsd", "resetTime", "QuotaFailure");
   }
 
   @Test
-  void whatIsNoJsonIsRefused() throws Exception {
-    assertThat(call("POST", "/v1/sandboxes", "{\"timeout\": ").status()).isEqualTo(400);
-    Answer unknown = call("POST", "/v1/sandboxes", "{\"timout\": \"9s\"}");
-    assertThat(unknown.status()).isEqualTo(400);
-    assertThat(unknown.body().at("/message").asText()).contains("timout");
-    assertThat(call("GET", "/v1/nothing", "").status()).isEqualTo(404);
-  }
+  void theDocsPageShowsCommentsAndExamples() {
+    Answer page = get("", "/docs/");
+    Answer contract = get("", "/docs/specification.json");
 
-  @Test
-  void theDocsPageShowsCommentsAndExamples() throws Exception {
-    HttpResponse<String> page = get("", "/docs/");
-    HttpResponse<String> contract = get("", "/docs/specification.json");
-
-    assertThat(page.statusCode()).isEqualTo(200);
-    assertThat(page.headers().firstValue("content-type").orElse("")).contains("text/html");
-    assertThat(contract.statusCode()).isEqualTo(200);
-    assertThat(contract.body())
+    assertThat(page.status()).isEqualTo(200);
+    assertThat(page.header("content-type")).contains("text/html");
+    assertThat(contract.status()).isEqualTo(200);
+    assertThat(contract.text())
         .contains("Creates a sandbox and returns when it is ready.")
         .contains("print(sum(range(10)))")
         .contains("sandkeeper.v1.SandboxService");
   }
 
   @Test
-  void metricsAreForAdministrators() throws Exception {
-    HttpResponse<String> metrics = get(server.admin().secret(), "/metrics");
+  void metricsAreForAdministrators() {
+    Answer metrics = get(server.admin().secret(), "/metrics");
 
-    assertThat(metrics.statusCode()).isEqualTo(200);
-    assertThat(metrics.body())
+    assertThat(metrics.status()).isEqualTo(200);
+    assertThat(metrics.text())
         .contains("sandkeeper_sandbox_create_total")
         .contains("sandkeeper_sandbox_active")
         .contains("sandkeeper_execution_duration_seconds")
         .contains("sandkeeper_ledger_latency")
         .contains("sandkeeper_engine_call_duration");
-    assertThat(get("", "/metrics").statusCode()).isEqualTo(401);
-    assertThat(get(server.runner().secret(), "/metrics").statusCode()).isEqualTo(403);
+    assertThat(get("", "/metrics").status()).isEqualTo(401);
+    assertThat(get(server.runner().secret(), "/metrics").status()).isEqualTo(403);
   }
 
   @Test
-  void healthAnswersAnybody() throws Exception {
-    assertThat(get("", "/health").statusCode()).isEqualTo(200);
+  void healthAnswersAnybody() {
+    assertThat(get("", "/health").status()).isEqualTo(200);
   }
 
-  private static String reason(Answer answer) {
-    return answer.body().at("/details").findValuesAsText("reason").getFirst();
+  private Answer call(String method, String path, String body) {
+    return caller.call(method, filled(path), body);
   }
 
-  private Answer call(String method, String path, String body) throws Exception {
-    return call(server.admin().secret(), method, path, body);
-  }
-
-  private Answer call(String secret, String method, String path, String body) throws Exception {
+  private Answer call(String secret, String method, String path, String body) {
     HttpRequest.Builder request =
-        HttpRequest.newBuilder(uri(path))
-            .header("content-type", "application/json")
-            .method(
-                method,
-                body.isEmpty()
-                    ? HttpRequest.BodyPublishers.noBody()
-                    : HttpRequest.BodyPublishers.ofString(body));
-    if (!secret.isEmpty()) {
-      request.header("authorization", "Bearer " + secret);
-    }
-    HttpResponse<String> response =
-        CLIENT.send(request.build(), HttpResponse.BodyHandlers.ofString());
-    boolean json =
-        response.headers().firstValue("content-type").orElse("").contains("application/json");
-    return new Answer(
-        response.statusCode(), json ? JSON.readTree(response.body()) : JSON.createObjectNode());
+        caller
+            .anonymous(path, "content-type", "application/json")
+            .method(method, HttpRequest.BodyPublishers.ofString(body));
+    return caller.send(
+        secret.isEmpty() ? request : request.header("authorization", "Bearer " + secret));
   }
 
-  private HttpResponse<String> get(String secret, String path) throws Exception {
-    HttpRequest.Builder request = HttpRequest.newBuilder(uri(path));
-    if (!secret.isEmpty()) {
-      request.header("authorization", "Bearer " + secret);
-    }
-    return CLIENT.send(request.build(), HttpResponse.BodyHandlers.ofString());
+  private Answer get(String secret, String path) {
+    HttpRequest.Builder request = caller.anonymous(path);
+    return caller.send(
+        secret.isEmpty() ? request : request.header("authorization", "Bearer " + secret));
   }
 
-  private URI uri(String path) {
-    return URI.create(
-        "http://127.0.0.1:"
-            + server.port()
-            + path.replace("SANDBOX", sandbox)
-                .replace("EXECUTION", execution)
-                .replace("states=" + sandbox + "_STATE", "states=SANDBOX_STATE"));
+  private String filled(String path) {
+    return path.replace("SANDBOX", sandbox)
+        .replace("EXECUTION", execution)
+        .replace("states=" + sandbox + "_STATE", "states=SANDBOX_STATE");
   }
 }

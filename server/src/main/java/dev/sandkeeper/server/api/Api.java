@@ -1,11 +1,11 @@
 package dev.sandkeeper.server.api;
 
-import build.buf.protovalidate.ValidatorFactory;
 import com.linecorp.armeria.common.grpc.GrpcJsonMarshaller;
 import com.linecorp.armeria.server.HttpService;
 import com.linecorp.armeria.server.ServerBuilder;
 import com.linecorp.armeria.server.docs.DocService;
 import com.linecorp.armeria.server.grpc.GrpcService;
+import com.linecorp.armeria.server.grpc.HttpJsonTranscodingOptions;
 import com.linecorp.armeria.server.healthcheck.HealthCheckService;
 import dev.sandkeeper.server.access.ApiKeys;
 import dev.sandkeeper.server.audit.AuditLog;
@@ -23,12 +23,11 @@ import dev.sandkeeper.server.telemetry.MetricsService;
 import dev.sandkeeper.server.telemetry.Telemetry;
 import io.grpc.BindableService;
 import io.grpc.protobuf.services.ProtoReflectionServiceV1;
-import java.time.Duration;
 import java.util.List;
 
 /**
- * The whole contract on one port: gRPC, the same unary calls by HTTP/JSON, health, reflection and
- * the docs page.
+ * The whole contract as gRPC services, and beside them health, reflection, the docs page and the
+ * metrics.
  */
 public final class Api {
   private final List<BindableService> services;
@@ -40,11 +39,12 @@ public final class Api {
   /**
    * Makes the services over the domain.
    *
-   * @param heartbeat after how long a silence a stream of events gives a sign of life
    * @param maxMessageBytes the largest request message
    * @param showsMetrics whether /metrics answers, to admin keys
    */
   public Api(
+      Calls calls,
+      EventStream events,
       ApiKeys apiKeys,
       SandboxCreator creator,
       Sandboxes sandboxes,
@@ -57,15 +57,13 @@ public final class Api {
       AuditLog auditLog,
       Transactions transactions,
       BillingClock clock,
-      Duration heartbeat,
       Telemetry telemetry,
       int maxMessageBytes,
       boolean showsMetrics) {
     this.telemetry = telemetry;
     this.maxMessageBytes = maxMessageBytes;
     this.showsMetrics = showsMetrics;
-    this.calls = new Calls(apiKeys, ValidatorFactory.newBuilder().build());
-    EventStream events = new EventStream(heartbeat, clock);
+    this.calls = calls;
     this.services =
         List.of(
             new SandboxApi(calls, creator, sandboxes, costs, executions, events, clock),
@@ -79,25 +77,31 @@ public final class Api {
             new AdminApi(calls, apiKeys));
   }
 
-  /** Adds everything to the server that is being built. */
+  /**
+   * Returns the services, with those unary calls that the contract binds to a path as JSON too.
+   *
+   * @param json how JSON is answered
+   */
+  public GrpcService grpc(HttpJsonTranscodingOptions json) {
+    return GrpcService.builder()
+        .addServices(services)
+        .addService(ProtoReflectionServiceV1.newInstance())
+        .enableHealthCheckService(true)
+        .enableHttpJsonTranscoding(json)
+        // A misspelt field must not be taken for an absent one.
+        .jsonMarshallerFactory(service ->
+            GrpcJsonMarshaller.builder()
+                .jsonMarshallerCustomizer(marshaller -> marshaller.ignoringUnknownFields(false))
+                .build(service))
+        .exceptionHandler(new ErrorMapper())
+        .maxRequestMessageLength(maxMessageBytes)
+        .intercept(telemetry.rpcTelemetry())
+        .useBlockingTaskExecutor(true)
+        .build();
+  }
+
+  /** Adds what is no call of the contract to the server that is being built. */
   public void addTo(ServerBuilder server) {
-    GrpcService grpc =
-        GrpcService.builder()
-            .addServices(services)
-            .addService(ProtoReflectionServiceV1.newInstance())
-            .enableHealthCheckService(true)
-            .enableHttpJsonTranscoding(true)
-            // A misspelt field must not be taken for an absent one.
-            .jsonMarshallerFactory(service ->
-                GrpcJsonMarshaller.builder()
-                    .jsonMarshallerCustomizer(json -> json.ignoringUnknownFields(false))
-                    .build(service))
-            .exceptionHandler(new ErrorMapper())
-            .maxRequestMessageLength(maxMessageBytes)
-            .intercept(telemetry.rpcTelemetry())
-            .useBlockingTaskExecutor(true)
-            .build();
-    server.service(grpc);
     server.service("/health", HealthCheckService.of());
     server.serviceUnder("/docs", docs());
     if (showsMetrics) {

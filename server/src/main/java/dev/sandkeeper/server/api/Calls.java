@@ -2,6 +2,7 @@ package dev.sandkeeper.server.api;
 
 import build.buf.protovalidate.ValidationResult;
 import build.buf.protovalidate.Validator;
+import build.buf.protovalidate.ValidatorFactory;
 import build.buf.protovalidate.exceptions.ValidationException;
 import com.google.protobuf.Message;
 import com.linecorp.armeria.common.HttpHeaderNames;
@@ -20,15 +21,15 @@ import java.util.function.Function;
 /**
  * What every call goes through before its service sees it: who calls, may they, is it well-formed.
  */
-final class Calls {
+public final class Calls {
   private static final String BEARER = "bearer ";
 
   private final ApiKeys apiKeys;
-  private final Validator validator;
+  private final Validator validator = ValidatorFactory.newBuilder().build();
 
-  Calls(ApiKeys apiKeys, Validator validator) {
+  /** Makes the checks. */
+  public Calls(ApiKeys apiKeys) {
     this.apiKeys = apiKeys;
-    this.validator = validator;
   }
 
   /** Answers a unary call. What is thrown reaches the caller through the {@link ErrorMapper}. */
@@ -48,13 +49,22 @@ final class Calls {
    *     ErrorReason#SCOPE_MISSING}
    */
   Principal begin(Scope scope) {
-    Principal principal = authenticate(ServiceRequestContext.current());
+    return begin(ServiceRequestContext.current(), scope);
+  }
+
+  /**
+   * Returns who makes the call of the context.
+   *
+   * @throws SandkeeperException {@link ErrorReason#INVALID_CREDENTIALS} or {@link
+   *     ErrorReason#SCOPE_MISSING}
+   */
+  public Principal begin(ServiceRequestContext context, Scope scope) {
+    Principal principal = authenticate(context);
     principal.require(scope);
     return principal;
   }
 
-  /** Returns who makes the call of the context. */
-  Principal authenticate(ServiceRequestContext context) {
+  private Principal authenticate(ServiceRequestContext context) {
     RequestHeaders headers = context.request().headers();
     String authorization = headers.get(HttpHeaderNames.AUTHORIZATION, "");
     if (!authorization.regionMatches(true, 0, BEARER, 0, BEARER.length())) {
@@ -73,7 +83,7 @@ final class Calls {
    *
    * @throws SandkeeperException {@link ErrorReason#INVALID_FIELD} with every violation
    */
-  void validate(Message request) {
+  public void validate(Message request) {
     ValidationResult result;
     try {
       result = validator.validate(request);

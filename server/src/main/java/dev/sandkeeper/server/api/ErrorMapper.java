@@ -36,7 +36,7 @@ import org.slf4j.LoggerFactory;
  */
 public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
   /** The domain of every ErrorInfo. */
-  static final String DOMAIN = "sandkeeper.dev";
+  public static final String DOMAIN = "sandkeeper.dev";
 
   private static final Logger logger = LoggerFactory.getLogger(ErrorMapper.class);
 
@@ -70,6 +70,11 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
   @Override
   public @Nullable Status applyStatusProto(
       RequestContext context, Throwable throwable, Metadata metadata) {
+    return status(context, throwable);
+  }
+
+  /** Returns what the caller sees of a failure, whichever way the call came. Bugs are logged. */
+  public static Status status(RequestContext context, Throwable throwable) {
     if (throwable instanceof SandkeeperException known) {
       return status(known);
     }
@@ -108,7 +113,7 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
   }
 
   /** Returns what the caller sees of a known failure. */
-  static Status status(SandkeeperException failure) {
+  public static Status status(SandkeeperException failure) {
     Status.Builder status =
         Status.newBuilder()
             .setCode(code(failure.reason()).getNumber())

@@ -13,8 +13,8 @@ import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.Function;
 
-/** Sends a journal's events to callers. */
-final class EventStream {
+/** Sends a journal's events to callers, whichever way they come. */
+public final class EventStream {
   private final Duration heartbeat;
   private final BillingClock clock;
 
@@ -23,7 +23,7 @@ final class EventStream {
    *
    * @param heartbeat after how long a silence a sign of life is sent
    */
-  EventStream(Duration heartbeat, BillingClock clock) {
+  public EventStream(Duration heartbeat, BillingClock clock) {
     this.heartbeat = heartbeat;
     this.clock = clock;
   }
@@ -40,29 +40,41 @@ final class EventStream {
     PacedSender<R> sender = new PacedSender<>(observer);
     sender.start(() -> {
       try (reader) {
-        sendAll(reader, event -> sender.send(response.apply(event)));
+        follow(reader, () -> {}, event -> sender.send(response.apply(event)));
       }
     });
   }
 
-  private void sendAll(JournalReader reader, Consumer<ExecutionEvent> send)
+  /**
+   * Sends what there is and then what comes, until `finished`. Heartbeats are among it.
+   *
+   * @param open called once, before the first event is there, unless the caller has had them all
+   * @param send takes an event; may block
+   * @throws SandkeeperException {@link ErrorReason#SEQUENCE_NOT_KEPT} when the events are gone
+   * @throws InterruptedException when the caller is gone
+   */
+  public void follow(JournalReader reader, Runnable open, Consumer<ExecutionEvent> send)
       throws InterruptedException {
-    boolean finished = false;
-    boolean any = false;
-    while (!finished) {
-      Optional<NumberedEvent> event = reader.next(heartbeat);
+    Optional<NumberedEvent> event = reader.next(Duration.ZERO);
+    if (event.isEmpty() && reader.ended()) {
+      return;
+    }
+    open.run();
+    while (true) {
       if (event.isPresent()) {
-        any = true;
-        finished = event.get().event() instanceof Finished;
         send.accept(ExecutionMapper.toProto(event.get()));
-      } else if (!reader.ended()) {
+        if (event.get().event() instanceof Finished) {
+          return;
+        }
+      }
+      event = reader.next(heartbeat);
+      if (event.isEmpty()) {
+        if (reader.ended()) {
+          throw SandkeeperException.of(
+              ErrorReason.SEQUENCE_NOT_KEPT,
+              "The events are no longer kept; GetExecution says how the execution ended.");
+        }
         send.accept(ExecutionMapper.heartbeat(clock.now()));
-      } else if (any) {
-        throw SandkeeperException.of(
-            ErrorReason.SEQUENCE_NOT_KEPT,
-            "The events are no longer kept; GetExecution says how the execution ended.");
-      } else {
-        return; // the caller had the last event already
       }
     }
   }

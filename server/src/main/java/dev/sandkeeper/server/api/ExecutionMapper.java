@@ -30,10 +30,11 @@ import java.util.List;
 import java.util.Optional;
 
 /** Executions and their events on the wire. */
-final class ExecutionMapper {
+public final class ExecutionMapper {
   private ExecutionMapper() {}
 
-  static ExecutionRequest fromProto(ExecuteRequest proto) {
+  /** Returns what is asked for. */
+  public static ExecutionRequest fromProto(ExecuteRequest proto) {
     return new ExecutionRequest(
         new SandboxId(proto.getSandboxId()),
         RequestKeys.of(proto.getRequestId(), proto.toBuilder().clearRequestId().build()),

@@ -1,15 +1,12 @@
 package dev.sandkeeper.server.api;
 
-import com.google.protobuf.ByteString;
 import com.google.protobuf.UnsafeByteOperations;
 import dev.sandkeeper.server.base.Principal;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.Scope;
 import dev.sandkeeper.server.execution.SandboxFiles;
-import dev.sandkeeper.v1.FileInfo;
 import dev.sandkeeper.v1.FileServiceGrpc;
-import dev.sandkeeper.v1.FileType;
 import dev.sandkeeper.v1.ListDirectoryRequest;
 import dev.sandkeeper.v1.ListDirectoryResponse;
 import dev.sandkeeper.v1.ReadFileRequest;
@@ -53,7 +50,9 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
             request.getPath(),
             request.getOffset(),
             request.getLength(),
-            file -> sender.send(ReadFileResponse.newBuilder().setFile(toProto(file)).build()),
+            file ->
+                sender.send(
+                    ReadFileResponse.newBuilder().setFile(FileMapper.toProto(file)).build()),
             chunk -> sender.send(data(chunk))));
   }
 
@@ -70,7 +69,7 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
                     files
                         .list(principal, new SandboxId(request.getSandboxId()), request.getPath())
                         .stream()
-                        .map(FileApi::toProto)
+                        .map(FileMapper::toProto)
                         .toList())
                 .build());
   }
@@ -84,7 +83,7 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
         principal ->
             StatResponse.newBuilder()
                 .setFile(
-                    toProto(
+                    FileMapper.toProto(
                         files.stat(
                             principal, new SandboxId(request.getSandboxId()), request.getPath())))
                 .build());
@@ -110,22 +109,6 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
     byte[] copy = new byte[chunk.remaining()]; // the engine's buffer is good for this call only
     chunk.get(copy);
     return ReadFileResponse.newBuilder().setData(UnsafeByteOperations.unsafeWrap(copy)).build();
-  }
-
-  private static FileInfo toProto(dev.sandkeeper.server.engine.FileInfo file) {
-    return FileInfo.newBuilder()
-        .setPath(file.path())
-        .setType(
-            switch (file.type()) {
-              case FILE -> FileType.FILE_TYPE_FILE;
-              case DIRECTORY -> FileType.FILE_TYPE_DIRECTORY;
-              case SYMLINK -> FileType.FILE_TYPE_SYMLINK;
-              case OTHER -> FileType.FILE_TYPE_UNSPECIFIED;
-            })
-        .setSizeBytes(file.sizeBytes())
-        .setMode(file.mode())
-        .setModifyTime(Times.toProto(file.modifyTime()))
-        .build();
   }
 
   /** Takes an upload; whatever ends it early leaves nothing in the sandbox. */
@@ -159,11 +142,7 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
       }
       guarded(() -> {
         SandboxFiles.Written written = require(upload).commit();
-        observer.onNext(
-            WriteFileResponse.newBuilder()
-                .setFile(toProto(written.file()))
-                .setSha256(ByteString.copyFrom(written.sha256()))
-                .build());
+        observer.onNext(FileMapper.toProto(written));
         observer.onCompleted();
       });
     }

@@ -9,6 +9,7 @@ import io.opentelemetry.context.Scope;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.Executor;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.MDC;
@@ -81,15 +82,28 @@ public final class Spans {
 
   /** Returns the work for another thread, there belonging to the same call as here. */
   public static Runnable carrying(Runnable work) {
-    Map<String, String> mdc = Optional.ofNullable(MDC.getCopyOfContextMap()).orElse(Map.of());
-    return Context.current()
-        .wrap(() -> {
-          MDC.setContextMap(mdc);
-          try {
-            work.run();
-          } finally {
-            MDC.clear();
-          }
-        });
+    return carrying(work, Context.current(), mdc());
+  }
+
+  /** Returns the executor with all work given to it belonging to the same call as here and now. */
+  public static Executor carrying(Executor executor) {
+    Context context = Context.current();
+    Map<String, String> mdc = mdc();
+    return work -> executor.execute(carrying(work, context, mdc));
+  }
+
+  private static Map<String, String> mdc() {
+    return Optional.ofNullable(MDC.getCopyOfContextMap()).orElse(Map.of());
+  }
+
+  private static Runnable carrying(Runnable work, Context context, Map<String, String> mdc) {
+    return context.wrap(() -> {
+      MDC.setContextMap(mdc);
+      try {
+        work.run();
+      } finally {
+        MDC.clear();
+      }
+    });
   }
 }

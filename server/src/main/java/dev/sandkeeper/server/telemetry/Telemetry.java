@@ -39,6 +39,7 @@ public final class Telemetry implements AutoCloseable {
   private final Instruments instruments;
   private final Spans spans;
   private final RpcTelemetry rpcTelemetry;
+  private final HttpTelemetry httpTelemetry;
 
   private Telemetry(OpenTelemetrySdk sdk, PrometheusMetricReader prometheus) {
     this.sdk = sdk;
@@ -46,6 +47,7 @@ public final class Telemetry implements AutoCloseable {
     this.instruments = new Instruments(sdk);
     this.spans = new Spans(sdk);
     this.rpcTelemetry = new RpcTelemetry(sdk, instruments);
+    this.httpTelemetry = new HttpTelemetry(sdk, instruments);
   }
 
   /** Sets everything up. A collector that is away is tried again, and delays nothing. */
@@ -100,6 +102,11 @@ public final class Telemetry implements AutoCloseable {
   /** Returns what gives each call its span; the outermost of the interceptors. */
   public RpcTelemetry rpcTelemetry() {
     return rpcTelemetry;
+  }
+
+  /** Returns what gives each HTTP call that is no gRPC call its span. */
+  public HttpTelemetry httpTelemetry() {
+    return httpTelemetry;
   }
 
   /** Returns all metrics as Prometheus text. Asks the gauges' sources, so it may block. */

@@ -1,0 +1,37 @@
+package dev.sandkeeper.server.http;
+
+import com.linecorp.armeria.common.HttpHeaders;
+import com.linecorp.armeria.common.HttpStatus;
+
+/** A refusal that only HTTP knows, such as a range that the file does not have. */
+final class HttpFailure extends RuntimeException {
+  private static final long serialVersionUID = 1L;
+
+  private final transient HttpStatus status;
+  private final transient HttpHeaders headers;
+
+  /**
+   * Makes a refusal.
+   *
+   * @param status how it is answered
+   * @param message one line that says what to do
+   * @param headers what the answer carries besides
+   */
+  HttpFailure(HttpStatus status, String message, HttpHeaders headers) {
+    super(message);
+    this.status = status;
+    this.headers = headers;
+  }
+
+  HttpFailure(HttpStatus status, String message) {
+    this(status, message, HttpHeaders.of());
+  }
+
+  HttpStatus status() {
+    return status;
+  }
+
+  HttpHeaders headers() {
+    return headers;
+  }
+}
