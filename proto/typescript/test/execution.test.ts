@@ -376,7 +376,7 @@ describe("giving up", () => {
       throw refusal(Code.Unavailable, call === 1 ? "SHUTTING_DOWN" : "DATABASE_UNAVAILABLE");
     });
     await using server = await execution.start();
-    using sandkeeper = client(server.target, { giveUpAfterMs: 400 });
+    using sandkeeper = client(server.target, { giveUpAfterMs: 1_000 });
     await assert.rejects(all(sandkeeper.execute(RUN)), fails(Code.Unavailable, "DATABASE_UNAVAILABLE"));
     assert.ok(execution.asked.length >= 3, String(execution.asked));
   });
