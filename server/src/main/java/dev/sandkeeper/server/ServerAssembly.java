@@ -239,6 +239,7 @@ final class ServerAssembly implements AutoCloseable {
         new LocalEngineSettings(
             dataFolder.toAbsolutePath().resolve("engine"),
             settings.runtime(),
+            settings.node(),
             settings.cgroupRoot(),
             settings.cgroupParent(),
             settings.startTimeout(),

@@ -223,6 +223,14 @@ public final class Caller {
         .build();
   }
 
+  /** Asks for JavaScript. */
+  public static ExecuteRequest javaScriptRequest(String sandboxId, String source) {
+    return ExecuteRequest.newBuilder()
+        .setSandboxId(sandboxId)
+        .setCode(Code.newBuilder().setLanguage(Language.LANGUAGE_JAVASCRIPT).setSource(source))
+        .build();
+  }
+
   /** Returns all of standard output. */
   public static String stdout(List<ExecutionEvent> events) {
     ByteString bytes = ByteString.EMPTY;

@@ -243,6 +243,7 @@ public final class RunningServer implements BeforeAllCallback, AfterEachCallback
             new LocalEngineSettings(
                 Objects.requireNonNull(dataFolder).toAbsolutePath().resolve("engine"),
                 settings.runtime(),
+                settings.node(),
                 settings.cgroupRoot(),
                 settings.cgroupParent(),
                 Duration.ofSeconds(10),

@@ -56,7 +56,11 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
           FILE_NOT_FOUND ->
           Code.NOT_FOUND;
       case REQUEST_ID_REUSED, ALREADY_EXISTS -> Code.ALREADY_EXISTS;
-      case SANDBOX_NOT_RUNNING, NO_PRICE_FOR_TIER, PRICE_START_REFUSED, FILE_REFUSED ->
+      case SANDBOX_NOT_RUNNING,
+          INTERPRETER_MISSING,
+          NO_PRICE_FOR_TIER,
+          PRICE_START_REFUSED,
+          FILE_REFUSED ->
           Code.FAILED_PRECONDITION;
       case QUOTA_EXCEEDED, SIZE_LIMIT_EXCEEDED, TOO_MANY_REQUESTS -> Code.RESOURCE_EXHAUSTED;
       case SEQUENCE_NOT_KEPT -> Code.OUT_OF_RANGE;

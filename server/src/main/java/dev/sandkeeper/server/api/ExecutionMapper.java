@@ -126,8 +126,7 @@ public final class ExecutionMapper {
     return switch (proto.getRunCase()) {
       case COMMAND -> command(proto.getCommand());
       case CODE -> {
-        Language language = proto.getCode().getLanguage();
-        if (language == Language.LANGUAGE_PYTHON) {
+        if (proto.getCode().getLanguage() != Language.LANGUAGE_BASH) {
           requireAbsent("working_directory", !proto.getWorkingDirectory().isEmpty());
           requireAbsent("environment", proto.getEnvironmentCount() > 0);
           requireAbsent("stdin", !proto.getStdin().isEmpty());
@@ -155,6 +154,7 @@ public final class ExecutionMapper {
         switch (code.getLanguage()) {
           case LANGUAGE_PYTHON -> ExecutionSpec.Language.PYTHON;
           case LANGUAGE_BASH -> ExecutionSpec.Language.BASH;
+          case LANGUAGE_JAVASCRIPT -> ExecutionSpec.Language.JAVASCRIPT;
           case LANGUAGE_UNSPECIFIED, UNRECOGNIZED ->
               throw new IllegalArgumentException("language: " + code.getLanguage());
         },
@@ -166,7 +166,7 @@ public final class ExecutionMapper {
   private static void requireAbsent(String field, boolean present) {
     if (present) {
       throw SandkeeperException.invalidField(
-          field, "given (expected: absent for Python code, which runs in a context that lives on)");
+          field, "given (expected: absent for Python and JavaScript, whose context lives on)");
     }
   }
 
@@ -174,6 +174,7 @@ public final class ExecutionMapper {
     return switch (language) {
       case PYTHON -> Language.LANGUAGE_PYTHON;
       case BASH -> Language.LANGUAGE_BASH;
+      case JAVASCRIPT -> Language.LANGUAGE_JAVASCRIPT;
     };
   }
 

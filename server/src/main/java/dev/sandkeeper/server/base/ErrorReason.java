@@ -33,6 +33,8 @@ public enum ErrorReason {
   ALREADY_EXISTS,
   /** The sandbox has ended, is ending or has not started. */
   SANDBOX_NOT_RUNNING,
+  /** The sandbox's template has no interpreter for the language of the code. */
+  INTERPRETER_MISSING,
   /** No price is in force for the tier, so nothing may start. */
   NO_PRICE_FOR_TIER,
   /** A price would start before the longest lease already given could end, or overlap another. */

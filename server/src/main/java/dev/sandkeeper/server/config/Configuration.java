@@ -60,6 +60,7 @@ public record Configuration(
   /** The engine on this machine. */
   public record LocalEngine(
       String runtime,
+      String node,
       Path cgroupRoot,
       String cgroupParent,
       Duration startTimeout,

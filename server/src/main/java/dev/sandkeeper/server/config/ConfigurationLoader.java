@@ -82,6 +82,7 @@ public final class ConfigurationLoader {
                     "database.statement-timeout", Duration.ofMillis(100), Duration.ofHours(1))),
             new Configuration.LocalEngine(
                 reader.requiredText("engine.local.runtime"),
+                reader.requiredText("engine.local.node"),
                 reader.path("engine.local.cgroup-root"),
                 reader.requiredText("engine.local.cgroup-parent"),
                 reader.duration(

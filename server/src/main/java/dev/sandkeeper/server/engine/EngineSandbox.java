@@ -2,6 +2,7 @@ package dev.sandkeeper.server.engine;
 
 import dev.sandkeeper.server.base.SandboxId;
 import java.time.Duration;
+import java.util.Set;
 import java.util.function.Consumer;
 
 /** A sandbox that runs. All methods may be called from any thread. */
@@ -12,6 +13,9 @@ public interface EngineSandbox {
 
   /** Returns the generation given at creation, which tells two lives of one id apart. */
   long generation();
+
+  /** Returns the languages it has an interpreter for, as far as is known without starting one. */
+  Set<ExecutionSpec.Language> languages();
 
   /**
    * Starts an execution. Returns without waiting for it to run; whatever happens from here on,

@@ -55,7 +55,7 @@ public record ExecutionSpec(
    * @param language its language
    * @param source the code, any size the caller allows, not empty
    * @param contextId the interpreter whose variables it shares; empty is the sandbox's default one.
-   *     Only Python keeps a context: every Bash run is a process of its own
+   *     Python and JavaScript keep one each; every Bash run is a process of its own
    */
   public record Code(Language language, String source, Optional<String> contextId) implements Run {
     public Code {
@@ -68,6 +68,7 @@ public record ExecutionSpec(
   /** Languages an engine runs. */
   public enum Language {
     PYTHON,
-    BASH
+    BASH,
+    JAVASCRIPT
   }
 }

@@ -81,8 +81,8 @@ public final class Executions implements SandboxListener, AutoCloseable {
    * events of the execution that there is.
    *
    * @throws SandkeeperException when the sandbox is not there, does not run or has its paid time
-   *     behind it, when it runs too many executions, and when the request names someone whom the
-   *     sandbox does not
+   *     behind it, when it runs too many executions or lacks the interpreter, and when the request
+   *     names someone whom the sandbox does not
    */
   public JournalReader execute(Principal principal, ExecutionRequest request) {
     Optional<LiveSandbox> live =
@@ -91,6 +91,7 @@ public final class Executions implements SandboxListener, AutoCloseable {
         live.map(LiveSandbox::sandbox)
             .orElseGet(() -> sandboxes.require(principal, request.sandboxId()));
     requireSameAttribution(sandbox.attribution(), request.attribution());
+    live.ifPresent(found -> requireInterpreter(found, request.run()));
     Execution execution =
         new Execution(
             ids.executionId(),
@@ -281,6 +282,17 @@ public final class Executions implements SandboxListener, AutoCloseable {
     }
     environment.putAll(request.environment());
     return environment;
+  }
+
+  private static void requireInterpreter(LiveSandbox live, ExecutionSpec.Run run) {
+    Optional<ExecutionSpec.Language> language = language(run);
+    if (language.isPresent() && !live.engine().languages().contains(language.get())) {
+      throw SandkeeperException.of(
+              ErrorReason.INTERPRETER_MISSING,
+              "The sandbox's template has no interpreter for the language.")
+          .with("template", live.sandbox().template())
+          .with("language", language.get());
+    }
   }
 
   private SandkeeperException tooManyExecutions() {

@@ -79,6 +79,7 @@ final class ConfigurationLoaderTest {
         .isEqualTo(
             new Configuration.LocalEngine(
                 "/usr/local/bin/runsc",
+                "/usr/lib/node-22/bin/node",
                 Path.of("/cgroup"),
                 "other/sandkeeper",
                 Duration.ofSeconds(20),

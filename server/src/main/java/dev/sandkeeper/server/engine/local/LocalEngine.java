@@ -4,6 +4,7 @@ import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.EngineInstance;
 import dev.sandkeeper.server.engine.EngineSandbox;
+import dev.sandkeeper.server.engine.ExecutionSpec.Language;
 import dev.sandkeeper.server.engine.SandboxEngine;
 import dev.sandkeeper.server.engine.SandboxSpec;
 import dev.sandkeeper.server.engine.UsageReading;
@@ -19,11 +20,14 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.Collections;
+import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
@@ -68,6 +72,7 @@ public final class LocalEngine implements SandboxEngine {
   private final OciRuntime runtime;
   private final OciConfig config;
   private final Skeleton skeleton;
+  private final Set<Language> languages;
   private final Path sandboxes;
   private final ScheduledExecutorService timer;
   private final ScheduledFuture<?> sampling;
@@ -92,6 +97,14 @@ public final class LocalEngine implements SandboxEngine {
     String python =
         Programs.require(PYTHON, "the agent inside sandboxes needs it: apt-get install python3")
             .toString();
+    Optional<Path> node = Programs.findShared(settings.node());
+    languages = languages(node.isPresent());
+    if (node.isEmpty()) {
+      logger
+          .atInfo()
+          .addKeyValue("node", settings.node())
+          .log("No Node.js in /usr: sandboxes run no JavaScript");
+    }
     tree = CgroupTree.detect(settings.cgroupRoot(), settings.cgroupParent());
     ranges = IdRanges.ofThisProcess(tree, Path.of("/proc/self"));
     Path state = settings.stateFolder();
@@ -110,7 +123,7 @@ public final class LocalEngine implements SandboxEngine {
       throw new EngineException(
           EngineException.Kind.UNAVAILABLE, "the state folder " + state + " cannot be used", e);
     }
-    config = new OciConfig(skeleton, tree.limitsSwap());
+    config = new OciConfig(skeleton, tree.limitsSwap(), node);
     timer =
         Executors.newSingleThreadScheduledExecutor(
             Thread.ofPlatform().daemon().name("local-engine-timer").factory());
@@ -119,6 +132,14 @@ public final class LocalEngine implements SandboxEngine {
     tree.releaseForgotten(Instant.now().minus(FORGOTTEN_AGE));
     long nanos = settings.sampleInterval().toNanos();
     sampling = timer.scheduleAtFixedRate(this::sample, nanos, nanos, TimeUnit.NANOSECONDS);
+  }
+
+  private static Set<Language> languages(boolean withNode) {
+    Set<Language> languages = EnumSet.of(Language.PYTHON, Language.BASH);
+    if (withNode) {
+      languages.add(Language.JAVASCRIPT);
+    }
+    return Collections.unmodifiableSet(languages);
   }
 
   @Override
@@ -195,6 +216,7 @@ public final class LocalEngine implements SandboxEngine {
         folder(id).resolve("link"),
         Math.toIntExact(ranges.firstId(range) + Guest.AGENT_ID),
         patience,
+        languages,
         (ended, meter) -> {
           UsageReading reading = tearDown(ended, range, meter);
           running.remove(ended);

@@ -9,6 +9,9 @@ import java.time.Duration;
  * @param stateFolder where it keeps what running sandboxes need; absolute, its own, and short: a
  *     socket path below it has to fit 107 bytes
  * @param runtime the OCI runtime: a program found by PATH or in the system folders, or a path
+ * @param node the Node.js of JavaScript code: a program found in the system folders, or a path; it
+ *     has to lie in {@code /usr}, which sandboxes share. They run no JavaScript when it is not
+ *     there
  * @param cgroupRoot where control groups are mounted
  * @param cgroupParent the folder below it, in every hierarchy, that belongs to this user
  * @param startTimeout the longest a sandbox may take until it says that it is there
@@ -17,6 +20,7 @@ import java.time.Duration;
 public record LocalEngineSettings(
     Path stateFolder,
     String runtime,
+    String node,
     Path cgroupRoot,
     String cgroupParent,
     Duration startTimeout,
@@ -24,6 +28,9 @@ public record LocalEngineSettings(
 
   /** The runtime unless another is named. */
   public static final String DEFAULT_RUNTIME = "runc";
+
+  /** The Node.js unless another is named. */
+  public static final String DEFAULT_NODE = "node";
 
   private static final Duration LEAST_INTERVAL = Duration.ofMillis(10);
 
@@ -54,6 +61,7 @@ public record LocalEngineSettings(
     return new LocalEngineSettings(
         stateFolder,
         DEFAULT_RUNTIME,
+        DEFAULT_NODE,
         Path.of("/sys/fs/cgroup"),
         "sandkeeper",
         Duration.ofSeconds(10),

@@ -8,6 +8,7 @@ import dev.sandkeeper.server.engine.EngineSandbox;
 import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionListener;
 import dev.sandkeeper.server.engine.ExecutionSpec;
+import dev.sandkeeper.server.engine.ExecutionSpec.Language;
 import dev.sandkeeper.server.engine.SandboxEnd;
 import dev.sandkeeper.server.engine.UsageReading;
 import java.io.IOException;
@@ -46,6 +47,7 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
   private final Meter meter;
   private final AgentLink link;
   private final LocalFiles files;
+  private final Set<Language> languages;
   private final Teardown teardown;
 
   /** What runs, to be let go of with the sandbox. */
@@ -83,11 +85,13 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
       Path folder,
       int agentUid,
       Patience patience,
+      Set<Language> languages,
       Teardown teardown) {
     this.id = id;
     this.generation = generation;
     this.cgroup = cgroup;
     this.meter = meter;
+    this.languages = languages;
     this.teardown = teardown;
     try {
       link = new AgentLink(folder, agentUid, this);
@@ -124,14 +128,20 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
   }
 
   @Override
+  public Set<Language> languages() {
+    return languages;
+  }
+
+  @Override
   public EngineExecution start(ExecutionSpec spec, ExecutionListener listener) {
     requireRunning();
     checkSize(spec);
+    String target = target(spec);
     String name = spec.id().value();
     LocalExecution execution = new LocalExecution(spec, listener, this);
     CompletableFuture<Connection> dialled = link.expect(name);
     try {
-      link.send(Frame.OPEN, 0, new Fields().add(name, target(spec.run())));
+      link.send(Frame.OPEN, 0, new Fields().add(name, target));
     } catch (EngineException e) {
       link.forget(name);
       throw e;
@@ -150,21 +160,35 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
     return execution;
   }
 
-  private static String target(ExecutionSpec.Run run) {
-    return switch (run) {
+  private static String target(ExecutionSpec spec) {
+    return switch (spec.run()) {
       case ExecutionSpec.Command ignored -> "command";
       case ExecutionSpec.Code code ->
           switch (code.language()) {
             case BASH -> "command";
-            case PYTHON -> {
-              if (code.contextId().isPresent()) {
-                throw new IllegalArgumentException(
-                    "contextId: " + code.contextId().get() + " (expected: the default context)");
-              }
-              yield "python";
+            case PYTHON -> context(code, "python");
+            case JAVASCRIPT -> {
+              requireNone("workingDirectory", spec.workingDirectory().isPresent());
+              requireNone("environment", !spec.environment().isEmpty());
+              requireNone("stdin", spec.stdin().length > 0);
+              yield context(code, "javascript");
             }
           };
     };
+  }
+
+  private static void requireNone(String field, boolean present) {
+    if (present) {
+      throw new IllegalArgumentException(field + " of JavaScript code (expected: none)");
+    }
+  }
+
+  private static String context(ExecutionSpec.Code code, String name) {
+    if (code.contextId().isPresent()) {
+      throw new IllegalArgumentException(
+          "contextId: " + code.contextId().get() + " (expected: the default context)");
+    }
+    return name;
   }
 
   private static void checkSize(ExecutionSpec spec) {

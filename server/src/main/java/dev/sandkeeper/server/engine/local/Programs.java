@@ -2,10 +2,12 @@ package dev.sandkeeper.server.engine.local;
 
 import dev.sandkeeper.server.engine.EngineException;
 import java.io.File;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 
 /** Finds programs of the host. */
 final class Programs {
@@ -15,6 +17,28 @@ final class Programs {
       List.of("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin");
 
   private Programs() {}
+
+  /**
+   * Returns the path of a program that lies in {@code /usr}, also behind its links: sandboxes have
+   * that folder of the host.
+   *
+   * @param name its name, looked for in the system folders, or a path
+   */
+  static Optional<Path> findShared(String name) {
+    List<Path> candidates =
+        name.contains("/")
+            ? List.of(Path.of(name))
+            : SYSTEM_FOLDERS.stream().map(folder -> Path.of(folder, name)).toList();
+    return candidates.stream().filter(Programs::isShared).findFirst();
+  }
+
+  private static boolean isShared(Path program) {
+    try {
+      return Files.isExecutable(program) && program.toRealPath().startsWith("/usr");
+    } catch (IOException e) {
+      return false;
+    }
+  }
 
   /**
    * Returns the path of a program.

@@ -43,6 +43,9 @@ final class Skeleton {
   /** Pages of manuals, by far the most of what is in {@code /etc/alternatives}. */
   private static final String NOT_COPIED = ".gz";
 
+  /** The parser that {@code rewrite.js} uses. */
+  private static final String ACORN = "/META-INF/resources/webjars/acorn/8.15.0/dist/acorn.js";
+
   private static final int COMPILE_SECONDS = 20;
 
   private final Path folder;
@@ -85,6 +88,7 @@ final class Skeleton {
       }
       writeEtc(folder.resolve("etc"), host.resolve("etc"));
       List<String> agent = writeAgent(folder.resolve("opt/sandkeeper"), python);
+      writeNodeContext(folder.resolve("opt/sandkeeper"));
       return new Skeleton(folder, agent, List.copyOf(bound));
     } catch (IOException e) {
       throw new UncheckedIOException("cannot build " + folder, e);
@@ -180,6 +184,14 @@ final class Skeleton {
             return FileVisitResult.CONTINUE;
           }
         });
+  }
+
+  /** Puts in place what the agent has Node.js run for JavaScript code. */
+  private static void writeNodeContext(Path folder) throws IOException {
+    for (String name : List.of("context.js", "rewrite.js")) {
+      Files.write(folder.resolve(name), Resources.bytes(name));
+    }
+    Files.write(folder.resolve("acorn.js"), Resources.bytes(ACORN));
   }
 
   /** Puts the agent in place, compiled if the host's Python can: that saves 20 ms per start. */

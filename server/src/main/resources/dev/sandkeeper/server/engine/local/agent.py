@@ -4,15 +4,15 @@ It dials the engine's socket, starts what the engine asks for, and ends the sand
 its paid time passes unrenewed. It runs under a user id of its own, with the rights to become
 another user and to signal, and nothing else; what it starts runs as the sandbox's user, without any
 right. Standard library only, Python 3.9 or newer, run as `python3 -I -S agent.py PAID_MILLIS
-MAX_PROCESSES`.
+MAX_PROCESSES MEMORY_MIB NODE`, the last empty when there is no Node.js.
 
 Every connection carries frames: payload length (4 bytes), type (1), offset (8), payload, numbers in
 network order. One connection is for control; each execution and each file transfer dials its own,
 so that the kernel's socket buffers are the back-pressure and a slow reader holds up nobody else.
 
 Processes: the agent forks a supervisor per command, which is the reaper of all that the command
-leaves behind; one supervisor for the Python context, which forks the interpreter; and a worker per
-file transfer, which gives up the agent's rights before it touches a path.
+leaves behind; a supervisor per language whose variables live on, which forks the interpreter; and a
+worker per file transfer, which gives up the agent's rights before it touches a path.
 """
 
 # The C modules behind `socket` and `signal`: the wrappers cost 12 ms of start-up, more than the rest.
@@ -27,6 +27,9 @@ import sys
 import time
 
 SOCKET_PATH = "/run/sandkeeper/engine.sock"
+# What keeps the variables of JavaScript code, and the descriptor it is spoken to over.
+NODE_PROGRAM = "/opt/sandkeeper/context.js"
+NODE_CHANNEL = 3
 PROTOCOL = b"1"
 
 USER_ID = 1000
@@ -47,8 +50,12 @@ MAX_FRAME_BYTES = 96 * 1024 * 1024
 # Linux takes at most 128 KiB for one argument.
 MAX_ARGUMENT_BYTES = 96 * 1024
 MAX_RESULT_BYTES = 1024 * 1024
+# A character becomes six bytes at most.
+MAX_RESULT_CHARS = 128 * 1024
 MAX_TRACEBACK_CHARS = 32 * 1024
 MAX_ERROR_CHARS = 8 * 1024
+# What a shell returns for a program that is not there.
+NOT_FOUND_CODE = 127
 # Executions, transfers and commands' leftover daemons that each need a process of the agent's.
 MAX_CHILDREN = 96
 
@@ -73,6 +80,17 @@ CAPABILITY_VERSION_3 = 0x20080522
 
 class Gone(Exception):
     """The engine closed the connection."""
+
+
+class Settings:
+    """What every process of the agent is told of the sandbox."""
+
+    def __init__(self, max_processes, memory_mib, node):
+        self.max_processes = max_processes
+        self.memory_mib = memory_mib
+        self.node = node
+        # Variables of every execution; the engine sends them before the first.
+        self.environment = {}
 
 
 def log(message):
@@ -110,12 +128,20 @@ def named(payload):
     return values
 
 
-class Channel:
-    """A connection to the engine that never blocks the process it belongs to."""
+def frame(kind, offset=0, payload=b""):
+    return HEADER.pack(len(payload), kind, offset) + payload
 
-    def __init__(self, sock):
+
+class Channel:
+    """A connection that never blocks the process it belongs to.
+
+    Its other end is gone for it once that sends a frame of more than `most` bytes.
+    """
+
+    def __init__(self, sock, most=MAX_FRAME_BYTES):
         sock.setblocking(False)
         self.sock = sock
+        self.most = most
         self.outgoing = []
         self.incoming = bytearray()
         self.frames = []
@@ -174,7 +200,7 @@ class Channel:
         self.incoming += data
         while len(self.incoming) >= HEADER.size:
             size, kind, offset = HEADER.unpack_from(self.incoming)
-            if size > MAX_FRAME_BYTES:
+            if size > self.most:
                 raise Gone
             if len(self.incoming) < HEADER.size + size:
                 break
@@ -249,7 +275,7 @@ def drop_capabilities():
         raise OSError(code, os.strerror(code))
 
 
-def become_user(max_processes):
+def become_user(settings):
     """Turns this process into one of the sandbox's user, for good."""
     os.setsid()
     # The kernel is to take user processes first when memory runs out. The files of a process that
@@ -258,7 +284,8 @@ def become_user(max_processes):
     with open("/proc/self/oom_score_adj", "wb", buffering=0) as score:
         score.write(b"1000")
     # One more for the program in waiting.
-    resource.setrlimit(resource.RLIMIT_NPROC, (max_processes + 1, max_processes + 1))
+    most = settings.max_processes + 1
+    resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
     os.setgroups([])
     os.setresgid(USER_ID, USER_ID, USER_ID)
     os.setresuid(USER_ID, USER_ID, USER_ID)
@@ -562,7 +589,7 @@ class Program:
     killed one is replaced.
     """
 
-    def __init__(self, base_environment, max_processes):
+    def __init__(self, settings):
         self.stdout, stdout_writer = output_pipe(STDOUT)
         self.stderr, stderr_writer = output_pipe(STDERR)
         stdin_reader, self.stdin_fd = os.pipe()
@@ -573,11 +600,11 @@ class Program:
 
         def body():
             try:
-                become_user(max_processes)
+                become_user(settings)
                 for number, fd in enumerate((stdin_reader, stdout_writer, stderr_writer)):
                     os.dup2(fd, number)
                 keep_only(status_writer, orders_reader)
-                execute(named(read_whole(orders_reader)), base_environment)
+                execute(named(read_whole(orders_reader)), settings.environment)
             except BaseException as error:
                 text = getattr(error, "strerror", None) or str(error)
                 os.write(status_writer, pack(type(error).__name__.encode(), text.encode()[:2000]))
@@ -725,12 +752,12 @@ def await_request(channel):
     return named(payload)
 
 
-def supervise_command(orders_fd, base_environment, max_processes):
+def supervise_command(orders_fd, settings):
     """The life of a command's supervisor: forked ahead of time, it waits for its run's name."""
     keep_only(orders_fd)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     wakeup = Wakeup()
-    program = Program(base_environment, max_processes)
+    program = Program(settings)
     run_id = os.read(orders_fd, 256)
     os.close(orders_fd)
     if not run_id:
@@ -749,7 +776,7 @@ def supervise_command(orders_fd, base_environment, max_processes):
     deadline = time.monotonic() + int(request["deadline"][0]) / 1000
     if not program.order(orders, deadline):
         program.close()
-        program = Program(base_environment, max_processes)
+        program = Program(settings)
         program.order(orders, deadline)
     run = CommandRun(channel, request, program, wakeup)
     problem = program.problem(deadline)
@@ -769,25 +796,33 @@ def supervise_command(orders_fd, base_environment, max_processes):
     run.linger()
 
 
-# --- The Python context ----------------------------------------------------------------------
+# --- Contexts --------------------------------------------------------------------------------
 
 
 class Interpreter:
-    """The process that keeps the context's variables, as its supervisor sees it."""
+    """The process that keeps a context's variables, as its supervisor sees it.
 
-    def __init__(self, base_environment, max_processes):
+    It gets a REQUEST per cell on its channel, and answers with RESULT or ERROR and then FINISHED,
+    whose number is the exit code. User code runs in it: nothing it says is to be trusted.
+    """
+
+    def __init__(self, become):
         self.stdout, stdout_writer = output_pipe(STDOUT)
         self.stderr, stderr_writer = output_pipe(STDERR)
-        self.sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.setblocking(False)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.channel = Channel(ours, MAX_RESULT_BYTES)
         channel_fd = theirs.detach()
 
         def body():
-            os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
-            os.dup2(stdout_writer, 1)
-            os.dup2(stderr_writer, 2)
-            keep_only(channel_fd)
-            interpret(channel_fd, base_environment, max_processes)
+            try:
+                os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+                os.dup2(stdout_writer, 1)
+                os.dup2(stderr_writer, 2)
+                keep_only(channel_fd)
+                become(channel_fd)
+            except OSError as error:
+                fields = pack(type(error).__name__.encode(), str(error).encode()[:2000], b"")
+                os.write(channel_fd, frame(ERROR, 0, fields) + frame(FINISHED, NOT_FOUND_CODE))
 
         try:
             self.pid = fork_child(body)
@@ -796,7 +831,7 @@ class Interpreter:
                 os.close(fd)
 
     def close(self):
-        self.sock.close()
+        self.channel.close()
         for output in (self.stdout, self.stderr):
             if output.fd >= 0:
                 os.close(output.fd)
@@ -823,54 +858,34 @@ class CellRun(Run):
     def __init__(self, channel, request, interpreter, wakeup):
         super().__init__(channel, request, [interpreter.stdout, interpreter.stderr], wakeup)
         self.interpreter = interpreter
-        self.incoming = bytearray()
         self.replied = 0
         self.exit_code = None
         self.cpu_before = interpreter.cpu_micros()
         self.cpu_micros = None
         self.peak = None
 
-    def start(self, request_payload, stdin):
-        fds = [memory_file("request", request_payload), memory_file("stdin", stdin)]
-        packed = struct.pack("=2i", *fds)
-        try:
-            self.interpreter.sock.sendmsg(
-                [b"!"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, packed)]
-            )
-        except OSError:
-            # It is ending; that it has is told by its wait status.
-            pass
-        for fd in fds:
-            os.close(fd)
-
     def register(self, poller):
-        if self.over_at is None and self.interpreter.sock.fileno() >= 0:
-            poller.register(self.interpreter.sock.fileno(), select.POLLIN)
+        channel = self.interpreter.channel
+        if self.over_at is None and channel.fileno() >= 0:
+            poller.register(
+                channel.fileno(), select.POLLIN | (select.POLLOUT if channel.outgoing else 0)
+            )
 
     def ready(self, fd):
+        channel = self.interpreter.channel
         try:
-            data = self.interpreter.sock.recv(CHUNK_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
+            channel.flush()
+            frames = channel.receive()
+        except Gone:
             # The code closed it, or the process is ending: without it there is no context.
-            self.interpreter.sock.close()
-            signal_tree(signal.SIGKILL)
+            self.give_up()
             return
-        self.incoming += data
-        self.replied += len(data)
-        if self.replied > 2 * MAX_RESULT_BYTES:
-            signal_tree(signal.SIGKILL)
-            return
-        while len(self.incoming) >= HEADER.size:
-            size, kind, offset = HEADER.unpack_from(self.incoming)
-            if len(self.incoming) < HEADER.size + size:
-                return
-            payload = bytes(self.incoming[HEADER.size : HEADER.size + size])
-            del self.incoming[: HEADER.size + size]
+        for kind, offset, payload in frames:
             if kind in (RESULT, ERROR):
+                self.replied += len(payload)
+                if self.replied > 2 * MAX_RESULT_BYTES:
+                    self.give_up()
+                    return
                 # What was printed before goes before.
                 for output in self.outputs:
                     while not self.channel.outgoing and self.forward(output):
@@ -880,6 +895,10 @@ class CellRun(Run):
                 self.exit_code = offset & 0xFF
                 self.measure()
                 self.over()
+
+    def give_up(self):
+        self.interpreter.channel.close()
+        signal_tree(signal.SIGKILL)
 
     def measure(self):
         try:
@@ -909,14 +928,13 @@ class CellRun(Run):
 
 
 class Context:
-    """The supervisor of the Python context: takes cells one after the other."""
+    """The supervisor of a context: takes cells one after the other."""
 
-    def __init__(self, requests_fd, base_environment, max_processes):
+    def __init__(self, requests_fd, become):
         self.requests = socket.socket(
             socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=requests_fd
         )
-        self.base_environment = base_environment
-        self.max_processes = max_processes
+        self.become = become
         self.wakeup = Wakeup()
         self.interpreter = None
 
@@ -969,20 +987,24 @@ class Context:
             request = named(payload)
             if self.interpreter is None:
                 try:
-                    self.interpreter = Interpreter(self.base_environment, self.max_processes)
+                    self.interpreter = Interpreter(self.become)
                 except OSError as error:
                     refuse(channel, type(error).__name__.encode(), error.strerror.encode())
                     return
             cell = CellRun(channel, request, self.interpreter, self.wakeup)
             channel.send(STARTED, self.interpreter.pid)
-            # The interpreter parses the request again: it takes the source from it, not a copy.
-            cell.start(payload, request.get("stdin", [b""])[0])
+            try:
+                # As it came: the interpreter takes the source from it.
+                self.interpreter.channel.send(REQUEST, 0, payload)
+            except Gone:
+                # It is ending; that it has is told by its wait status.
+                pass
             try:
                 cell.loop()
                 cell.complete()
             except Gone:
                 self.interrupt(cell)
-            if cell.status is not None or self.interpreter.sock.fileno() < 0:
+            if cell.status is not None or self.interpreter.channel.fileno() < 0:
                 self.forget()
         except Gone:
             pass
@@ -1010,8 +1032,8 @@ class Context:
             for output in cell.outputs:
                 if output.fd >= 0:
                     output.read()
-            if cell.over_at is None and self.interpreter.sock.fileno() >= 0:
-                cell.ready(self.interpreter.sock.fileno())
+            if cell.over_at is None and self.interpreter.channel.fileno() >= 0:
+                cell.ready(self.interpreter.channel.fileno())
         if cell.over_at is None:
             signal_tree(signal.SIGKILL)
             while cell.status is None:
@@ -1029,27 +1051,38 @@ class Nowhere:
         """Drops the frame."""
 
 
-def supervise_context(requests_fd, base_environment, max_processes):
+def supervise_context(requests_fd, become):
     keep_only(requests_fd)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    Context(requests_fd, base_environment, max_processes).loop()
+    Context(requests_fd, become).loop()
 
 
-# --- Inside the interpreter ------------------------------------------------------------------
+def become_node(channel_fd, settings):
+    """Turns this process into the one that keeps the variables of JavaScript code."""
+    become_user(settings)
+    os.chdir(HOME)
+    os.dup2(channel_fd, NODE_CHANNEL)
+    os.set_inheritable(NODE_CHANNEL, True)
+    # Otherwise it takes the machine's memory for its own, and tidies up too late.
+    heap = "--max-old-space-size=%d" % settings.memory_mib
+    os.execve(settings.node, ["node", heap, NODE_PROGRAM], settings.environment)
 
 
-def interpret(channel_fd, base_environment, max_processes):
-    """The life of the context's process: as the user, cell after cell in one namespace."""
+# --- Inside the Python interpreter -----------------------------------------------------------
+
+
+def become_python(channel_fd, settings):
+    """The life of the Python context's process: as the user, cell after cell in one namespace."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    become_user(max_processes)
+    become_user(settings)
     # Its own files in /proc are the user's again; the agent's rights are gone by now.
     prctl(PR_SET_DUMPABLE, 1)
     gc.enable()
     os.chdir(HOME)
     os.environb.clear()
-    os.environb.update(base_environment)
+    os.environb.update(settings.environment)
     namespace = prepare_interpreter()
     # Late: these are for cells only, and take as long to load as all the rest.
     import ast
@@ -1059,13 +1092,10 @@ def interpret(channel_fd, base_environment, max_processes):
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=channel_fd)
     number = 0
     while True:
-        data, ancillary, _, _ = sock.recvmsg(1, socket.CMSG_SPACE(8))
-        if not data:
-            os._exit(0)
+        size, _, _ = HEADER.unpack(receive_exactly(sock, HEADER.size))
+        request = named(receive_exactly(sock, size))
         number += 1
-        request_fd, stdin_fd = struct.unpack("=2i", ancillary[0][2])
-        request = named(read_whole(request_fd))
-        os.close(request_fd)
+        stdin_fd = memory_file("stdin", request.get("stdin", [b""])[0])
         os.dup2(stdin_fd, 0)
         os.close(stdin_fd)
         sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)
@@ -1075,8 +1105,20 @@ def interpret(channel_fd, base_environment, max_processes):
             # The code forked, and the child came to the end of it.
             os._exit(code & 0xFF)
         for kind, payload in cell.replies:
-            sock.sendall(HEADER.pack(len(payload), kind, 0) + payload)
-        sock.sendall(HEADER.pack(0, FINISHED, code & 0xFF))
+            sock.sendall(frame(kind, 0, payload))
+        sock.sendall(frame(FINISHED, code & 0xFF))
+
+
+def receive_exactly(sock, size):
+    """Waits for so many bytes; ends the process when the supervisor is gone."""
+    data = bytearray(size)
+    view = memoryview(data)
+    while view:
+        count = sock.recv_into(view)
+        if count == 0:
+            os._exit(0)
+        view = view[count:]
+    return data
 
 
 def prepare_interpreter():
@@ -1180,7 +1222,7 @@ class Cell:
             value = eval(compile(last, self.name, "eval"), self.namespace)
             if value is not None:
                 self.namespace["_"] = value
-                text = cut(repr(value), MAX_RESULT_BYTES // 4)
+                text = cut(repr(value), MAX_RESULT_CHARS)
                 encoded = text.encode("utf-8", "backslashreplace")
                 self.replies.append((RESULT, pack(b"text/plain", encoded)))
         return 0
@@ -1235,11 +1277,11 @@ FAULTS = {
 KINDS = {0o100000: b"FILE", 0o040000: b"DIRECTORY", 0o120000: b"SYMLINK"}
 
 
-def serve_files(transfer_id, max_processes):
+def serve_files(transfer_id, settings):
     """The life of a transfer's worker: one request, with the user's rights."""
     keep_only()
     channel = dial(b"file", transfer_id)
-    become_user(max_processes)
+    become_user(settings)
     # Unlike other processes of the user this one holds a connection to the engine.
     prctl(PR_SET_DUMPABLE, 0)
     request = await_request(channel)
@@ -1385,17 +1427,18 @@ FILE_CALLS = {
 
 # --- Process 1 -------------------------------------------------------------------------------
 
+CONTEXTS = {b"python": become_python, b"javascript": become_node}
+
 
 class Agent:
     """Process 1: keeps the control connection, the paid time, and the children."""
 
-    def __init__(self, paid_seconds, max_processes):
+    def __init__(self, paid_seconds, settings):
         self.paid_until = time.monotonic() + paid_seconds
-        self.max_processes = max_processes
-        self.environment = {}
+        self.settings = settings
         self.children = set()
-        self.context_pid = None
-        self.context = None
+        # By language: the pid of the context's supervisor and the socket that gives it its cells.
+        self.contexts = {}
         # The pid of the supervisor in waiting and the pipe that gives it its name.
         self.standby = None
         self.set_up = False
@@ -1470,7 +1513,7 @@ class Agent:
                 elif kind == RENEW:
                     self.paid_until = time.monotonic() + offset / 1000
                 elif kind == SETUP:
-                    self.environment = environment_of({"env": unpack(payload)}, {})
+                    self.settings.environment = environment_of({"env": unpack(payload)}, {})
                     self.set_up = True
                 elif kind == STOP:
                     send_signal(self.user_processes(), signal.SIGTERM)
@@ -1483,15 +1526,14 @@ class Agent:
         try:
             if len(self.children) >= MAX_CHILDREN:
                 raise OSError(errno.EAGAIN, "too many executions")
-            if target == b"python":
-                if self.context is None:
-                    self.start_context()
-                self.context.send(name)
-                return
-            if target == b"command":
+            if target in CONTEXTS:
+                if target not in self.contexts:
+                    self.start_context(target)
+                self.contexts[target][1].send(name)
+            elif target == b"command":
                 self.start_command(name)
             else:
-                body = lambda: serve_files(name, self.max_processes)
+                body = lambda: serve_files(name, self.settings)
                 self.children.add(fork_child(body))
         except OSError as error:
             self.control.send(REFUSED, 0, pack(name, os.strerror(error.errno or 0).encode()))
@@ -1514,7 +1556,7 @@ class Agent:
 
     def fork_standby(self):
         reader, writer = os.pipe()
-        body = lambda: supervise_command(reader, self.environment, self.max_processes)
+        body = lambda: supervise_command(reader, self.settings)
         try:
             self.standby = fork_child(body), writer
         except OSError:
@@ -1523,17 +1565,17 @@ class Agent:
         finally:
             os.close(reader)
 
-    def start_context(self):
+    def start_context(self, language):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         fd = theirs.detach()
-        body = lambda: supervise_context(fd, self.environment, self.max_processes)
+        become = lambda channel_fd: CONTEXTS[language](channel_fd, self.settings)
         try:
-            self.context_pid = fork_child(body)
+            pid = fork_child(lambda: supervise_context(fd, become))
         finally:
             os.close(fd)
-        self.children.add(self.context_pid)
-        self.context = ours
+        self.children.add(pid)
+        self.contexts[language] = pid, ours
 
     def reap(self):
         for pid, _, _ in reap():
@@ -1541,10 +1583,10 @@ class Agent:
             if self.standby is not None and pid == self.standby[0]:
                 os.close(self.standby[1])
                 self.standby = None
-            if pid == self.context_pid:
-                self.context_pid = None
-                self.context.close()
-                self.context = None
+            for language, (supervisor, requests) in list(self.contexts.items()):
+                if pid == supervisor:
+                    requests.close()
+                    del self.contexts[language]
 
     def user_processes(self):
         """The processes that are not the agent's own."""
@@ -1570,4 +1612,5 @@ class Agent:
 
 
 if __name__ == "__main__":
-    Agent(int(sys.argv[1]) / 1000, int(sys.argv[2])).loop()
+    paid_millis, max_processes, memory_mib, node = sys.argv[1:]
+    Agent(int(paid_millis) / 1000, Settings(int(max_processes), int(memory_mib), node)).loop()

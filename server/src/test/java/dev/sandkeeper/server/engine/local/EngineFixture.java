@@ -89,6 +89,10 @@ final class EngineFixture implements AutoCloseable {
     return new ExecutionSpec.Code(ExecutionSpec.Language.PYTHON, source, Optional.empty());
   }
 
+  static ExecutionSpec.Code javaScript(String source) {
+    return new ExecutionSpec.Code(ExecutionSpec.Language.JAVASCRIPT, source, Optional.empty());
+  }
+
   static ExecutionSpec.Code bash(String source) {
     return new ExecutionSpec.Code(ExecutionSpec.Language.BASH, source, Optional.empty());
   }

@@ -317,6 +317,7 @@ class LocalEngineLifeTest {
         new LocalEngineSettings(
             fixture.settings().stateFolder().resolveSibling("other"),
             "no-such-runtime",
+            fixture.settings().node(),
             fixture.settings().cgroupRoot(),
             fixture.settings().cgroupParent(),
             Duration.ofSeconds(10),

@@ -61,6 +61,16 @@ class SkeletonTest {
   }
 
   @Test
+  void whatNodeRunsLiesBesideTheAgent() throws Exception {
+    Skeleton skeleton = Skeleton.build(folder.resolve("skeleton"), host(), "/usr/bin/python3");
+
+    assertThat(skeleton.folder().resolve("opt/sandkeeper"))
+        .isDirectoryContaining("glob:**/context.js")
+        .isDirectoryContaining("glob:**/rewrite.js")
+        .isDirectoryContaining("glob:**/acorn.js");
+  }
+
+  @Test
   void buildingAgainReplaces() throws Exception {
     Path host = host();
     Skeleton.build(folder.resolve("skeleton"), host, "/usr/bin/python3");
