@@ -1,6 +1,6 @@
 """Follows the scenario of proto/scenario with the Python client.
 
-    python scenario.py SCENARIO [--async]
+    python runner.py TABLE [--async]
 
 The table and the environment it needs are described in proto/scenario/README.md. With --async the steps are taken by the
 client for asyncio.
