@@ -8,7 +8,7 @@ import sys
 
 from sandkeeper import Client, QuotaExceededError
 
-with Client("127.0.0.1:7400", os.environ["KEY"], plaintext=True) as client:
+with Client(os.environ.get("TARGET", "127.0.0.1:7400"), os.environ["KEY"], plaintext=True) as client:
     try:
         sandbox = client.create_sandbox(timeout=120).sandbox_id
     except QuotaExceededError as refusal:

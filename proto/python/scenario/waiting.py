@@ -27,6 +27,10 @@ class Waiting:
         events: list[ExecutionEvent] = self._wait(_listed(stream))
         return events
 
+    def called(self, stub: Any, method: str, request: Any) -> Any:
+        """Makes a call of a stub."""
+        return self._wait(_called(getattr(self._client.stub(stub), method), request))
+
     def close(self) -> None:
         self._wait(self._client.close())
         self._loop.close()
@@ -38,6 +42,15 @@ class Waiting:
 def events_of(client: Any, stream: Any) -> list[ExecutionEvent]:
     """Reads a stream of either client to its end."""
     return client.events(stream) if isinstance(client, Waiting) else list(stream)
+
+
+def called(client: Any, stub: Any, method: str, request: Any) -> Any:
+    """Makes a call of a stub of either client."""
+    return (
+        client.called(stub, method, request)
+        if isinstance(client, Waiting)
+        else getattr(client.stub(stub), method)(request)
+    )
 
 
 async def _called(method: Callable[..., Any], *args: Any, **options: Any) -> Any:

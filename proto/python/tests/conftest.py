@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,3 +46,10 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.fixture
 def client(connect: Any, port: int) -> Any:
     return connect(port)
+
+
+@pytest.fixture
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, Union
@@ -17,6 +17,8 @@ from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from sandkeeper.v1.execution_pb2 import ExecutionEvent, Finished, Heartbeat, Output, Started
+from sandkeeper.v1.file_service_pb2 import ReadFileResponse
+from sandkeeper.v1.file_service_pb2_grpc import FileServiceServicer, add_FileServiceServicer_to_server
 from sandkeeper.v1.sandbox_service_pb2 import AttachExecutionResponse, ExecuteResponse
 from sandkeeper.v1.sandbox_service_pb2_grpc import SandboxServiceServicer, add_SandboxServiceServicer_to_server
 
@@ -28,14 +30,21 @@ class Refusal:
     """An error that a server answers with."""
 
     def __init__(
-        self, code: grpc.StatusCode, reason: str = "", *, retry_delay: float | None = None, **metadata: str
+        self,
+        code: grpc.StatusCode,
+        reason: str = "",
+        metadata: Mapping[str, str] | None = None,
+        *,
+        retry_delay: float | None = None,
     ) -> None:
         self.code = code
         self.details: list[Message] = []
         if reason:
             self.details.append(ErrorInfo(reason=reason, domain="sandkeeper.dev", metadata=metadata))
         if retry_delay is not None:
-            self.details.append(RetryInfo(retry_delay=Duration(nanos=int(retry_delay * 1e9))))
+            delay = Duration()
+            delay.FromMilliseconds(int(retry_delay * 1000))
+            self.details.append(RetryInfo(retry_delay=delay))
 
     def send(self, context: Any) -> None:
         status = Status(code=self.code.value[0], message="refused")
@@ -48,10 +57,10 @@ class Refusal:
         context.abort(self.code, "refused")
 
 
-Step = Union[ExecutionEvent, Refusal, threading.Event]
+Step = Union[ExecutionEvent, ReadFileResponse, Refusal, threading.Event]
 
 
-class FakeServer(SandboxServiceServicer):
+class FakeServer(SandboxServiceServicer, FileServiceServicer):
     """Answers each stream with the next of its scripts, and unary calls with the next of its answers.
 
     A script is a list of events; a refusal in it ends the stream so, a threading.Event in it is waited for.
@@ -72,6 +81,16 @@ class FakeServer(SandboxServiceServicer):
     def CreateSandbox(self, request: Any, context: Any) -> Any:
         return self._answer(request, context)
 
+    def WriteFile(self, requests: Any, context: Any) -> Any:
+        messages = list(requests)
+        self._note(messages[0].target, context)
+        self.requests.append(b"".join(message.data for message in messages[1:]))
+        return self.answers.pop(0)(self.requests[-1])
+
+    def ReadFile(self, request: Any, context: Any) -> Iterator[Any]:
+        return self._play(request, context, lambda event: event)
+
+    ListDirectory = Stat = Remove = CreateSandbox
     GetSandbox = ListSandboxes = TerminateSandbox = GetSandboxUsage = CreateSandbox
 
     def _play(self, request: Any, context: Any, response: Callable[..., Any]) -> Iterator[Any]:
@@ -97,11 +116,12 @@ class FakeServer(SandboxServiceServicer):
 
 
 @contextmanager
-def serving(add: Callable[[grpc.Server], None], credentials: grpc.ServerCredentials | None = None) -> Iterator[int]:
+def serving_fake(fake: FakeServer, credentials: grpc.ServerCredentials | None = None) -> Iterator[int]:
     """Serves on a free port, which it yields."""
     with ThreadPoolExecutor(8) as threads:
         server = grpc.server(threads)
-        add(server)
+        add_SandboxServiceServicer_to_server(fake, server)
+        add_FileServiceServicer_to_server(fake, server)
         if credentials is None:
             port = server.add_insecure_port("127.0.0.1:0")
         else:
@@ -111,12 +131,6 @@ def serving(add: Callable[[grpc.Server], None], credentials: grpc.ServerCredenti
             yield port
         finally:
             server.stop(0).wait()
-
-
-@contextmanager
-def serving_fake(fake: FakeServer) -> Iterator[int]:
-    with serving(lambda server: add_SandboxServiceServicer_to_server(fake, server)) as port:
-        yield port
 
 
 @contextmanager
