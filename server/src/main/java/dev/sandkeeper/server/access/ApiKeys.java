@@ -1,5 +1,7 @@
 package dev.sandkeeper.server.access;
 
+import com.github.benmanes.caffeine.cache.Cache;
+import com.github.benmanes.caffeine.cache.Caffeine;
 import dev.sandkeeper.server.audit.AuditEntry;
 import dev.sandkeeper.server.audit.AuditLog;
 import dev.sandkeeper.server.audit.AuditOperation;
@@ -12,9 +14,11 @@ import dev.sandkeeper.server.base.Scope;
 import dev.sandkeeper.server.base.TenantId;
 import dev.sandkeeper.server.base.Transaction;
 import dev.sandkeeper.server.base.Transactions;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
@@ -25,15 +29,24 @@ import java.util.Set;
  *
  * <p>A secret is {@code sk_} and 40 characters of {@code [a-z0-9]}, 206 bits of chance, so a plain
  * SHA-256 of it is as good as any slow hash. It is shown once and never stored.
+ *
+ * <p>A key that was looked up is known for a second, so that not every call asks the database. One
+ * that is revoked through another server works at most that much longer here.
  */
 public final class ApiKeys {
   private static final String SECRET_PREFIX = "sk_";
+  private static final int MAX_KNOWN = 10_000;
+  private static final Duration KNOWN_FOR = Duration.ofSeconds(1);
 
   private final Transactions transactions;
   private final ApiKeyRepository repository;
   private final AuditLog auditLog;
   private final BillingClock clock;
   private final IdGenerator ids;
+
+  /** Keys by the hash of their secret, as they were when they were looked up. */
+  private final Cache<ByteBuffer, ApiKey> known =
+      Caffeine.newBuilder().maximumSize(MAX_KNOWN).expireAfterWrite(KNOWN_FOR).build();
 
   /**
    * A key that was just made.
@@ -72,14 +85,24 @@ public final class ApiKeys {
    */
   public Principal authenticate(String secret, Principal.Origin origin) {
     ApiKey key =
-        repository
-            .findBySecretHash(hash(secret))
+        find(hash(secret))
             .filter(found -> found.worksAt(clock.now()))
             .orElseThrow(() ->
                 SandkeeperException.of(
                     ErrorReason.INVALID_CREDENTIALS,
                     "The API key is not known, has expired or was revoked."));
     return new Principal(key.tenantId(), key.keyId(), key.scopes(), key.agentId(), origin);
+  }
+
+  private Optional<ApiKey> find(byte[] secretHash) {
+    ByteBuffer name = ByteBuffer.wrap(secretHash);
+    Optional<ApiKey> seen = Optional.ofNullable(known.getIfPresent(name));
+    if (seen.isPresent()) {
+      return seen;
+    }
+    Optional<ApiKey> found = repository.findBySecretHash(secretHash);
+    found.ifPresent(key -> known.put(name, key));
+    return found;
   }
 
   /** Adds a tenant unless it is there. */
@@ -141,16 +164,25 @@ public final class ApiKeys {
    * @throws SandkeeperException {@link ErrorReason#API_KEY_NOT_FOUND}
    */
   public ApiKey revoke(Principal principal, String keyId) {
-    return transactions.call(transaction -> {
-      ApiKey key =
-          repository
-              .revoke(transaction, keyId, clock.now())
-              .orElseThrow(() ->
-                  SandkeeperException.of(ErrorReason.API_KEY_NOT_FOUND, "There is no such API key.")
-                      .with("keyId", keyId));
-      audit(transaction, principal, key.tenantId(), AuditOperation.KEY_CHANGE, "revoked " + keyId);
-      return key;
-    });
+    ApiKey revoked =
+        transactions.call(transaction -> {
+          ApiKey key =
+              repository
+                  .revoke(transaction, keyId, clock.now())
+                  .orElseThrow(() ->
+                      SandkeeperException.of(
+                              ErrorReason.API_KEY_NOT_FOUND, "There is no such API key.")
+                          .with("keyId", keyId));
+          audit(
+              transaction,
+              principal,
+              key.tenantId(),
+              AuditOperation.KEY_CHANGE,
+              "revoked " + keyId);
+          return key;
+        });
+    known.invalidateAll();
+    return revoked;
   }
 
   private void audit(

@@ -13,6 +13,7 @@ import java.util.Queue;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.LongSupplier;
 import java.util.stream.Stream;
 
@@ -28,6 +29,9 @@ public final class KeptExecutions {
   private final Map<ExecutionId, LiveExecution> kept = new ConcurrentHashMap<>();
   private final Map<SandboxId, Set<LiveExecution>> running = new ConcurrentHashMap<>();
   private final Queue<Ended> ended = new ConcurrentLinkedQueue<>();
+
+  /** How many there are in {@link #ended}, which would count them one by one. */
+  private final AtomicInteger endedCount = new AtomicInteger();
 
   private record Ended(LiveExecution execution, long nanoTime) {}
 
@@ -98,9 +102,10 @@ public final class KeptExecutions {
   public void sweep() {
     long oldest = nanoTime.getAsLong() - limits.keep().toNanos();
     for (Ended first = ended.peek();
-        first != null && (first.nanoTime() - oldest < 0 || ended.size() > limits.maxKept());
+        first != null && (first.nanoTime() - oldest < 0 || endedCount.get() > limits.maxKept());
         first = ended.peek()) {
       if (ended.remove(first)) {
+        endedCount.decrementAndGet();
         kept.remove(first.execution().execution().executionId());
         first.execution().journal().delete();
       }
@@ -116,6 +121,7 @@ public final class KeptExecutions {
         });
     if (recorded) {
       ended.add(new Ended(execution, nanoTime.getAsLong()));
+      endedCount.incrementAndGet();
     } else {
       kept.remove(execution.execution().executionId()); // it deletes its events itself
     }

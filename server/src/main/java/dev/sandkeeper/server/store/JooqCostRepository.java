@@ -1,6 +1,7 @@
 package dev.sandkeeper.server.store;
 
 import static dev.sandkeeper.jooq.Tables.COST_RECORD;
+import static dev.sandkeeper.jooq.Tables.EXECUTION;
 import static dev.sandkeeper.jooq.Tables.SANDBOX;
 
 import dev.sandkeeper.server.base.Attribution;
@@ -22,11 +23,19 @@ import java.util.List;
 import java.util.Optional;
 import org.jooq.Condition;
 import org.jooq.DSLContext;
+import org.jooq.Field;
 import org.jooq.Record;
 import org.jooq.impl.DSL;
+import org.jooq.impl.SQLDataType;
 
 /** What was billed, from {@code cost_record} and {@code sandbox}. */
 final class JooqCostRepository implements CostRepository {
+  private static final Field<Long> EXECUTION_COUNT =
+      DSL.field(
+          DSL.select(DSL.count().cast(SQLDataType.BIGINT))
+              .from(EXECUTION)
+              .where(EXECUTION.SANDBOX_ID.eq(SANDBOX.SANDBOX_ID)));
+
   private final DSLContext context;
 
   JooqCostRepository(DSLContext context) {
@@ -82,7 +91,7 @@ final class JooqCostRepository implements CostRepository {
             SANDBOX.CPU_MICROS,
             SANDBOX.MEMORY_MIB_MILLIS,
             SANDBOX.PEAK_MEMORY_BYTES,
-            SANDBOX.COMMAND_COUNT,
+            EXECUTION_COUNT,
             SANDBOX.COST_NANO_USD,
             SANDBOX.METERED_UNTIL)
         .from(SANDBOX)
@@ -141,7 +150,7 @@ final class JooqCostRepository implements CostRepository {
         Columns.optional(row.get(SANDBOX.CPU_MICROS)),
         Columns.optional(row.get(SANDBOX.MEMORY_MIB_MILLIS)),
         Columns.optional(row.get(SANDBOX.PEAK_MEMORY_BYTES)),
-        row.get(SANDBOX.COMMAND_COUNT),
+        row.get(EXECUTION_COUNT),
         new NanoUsd(row.get(SANDBOX.COST_NANO_USD)),
         Optional.ofNullable(row.get(SANDBOX.METERED_UNTIL)));
   }

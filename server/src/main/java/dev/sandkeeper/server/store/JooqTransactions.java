@@ -10,6 +10,7 @@ import java.util.random.RandomGenerator;
 import javax.sql.DataSource;
 import org.jooq.DSLContext;
 import org.jooq.SQLDialect;
+import org.jooq.conf.Settings;
 import org.jooq.exception.DataAccessException;
 import org.jooq.impl.DSL;
 
@@ -32,7 +33,9 @@ public final class JooqTransactions implements Transactions {
         DSL.using(
             DSL.using(dataSource, SQLDialect.POSTGRES)
                 .configuration()
-                .derive(new ErrorTranslator()));
+                .derive(new ErrorTranslator())
+                // Without a listener for each statement, which would only ask whether it is to log.
+                .derive(new Settings().withExecuteLogging(false)));
     this.random = random;
   }
 

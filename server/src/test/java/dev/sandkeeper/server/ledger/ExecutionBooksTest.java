@@ -1,6 +1,5 @@
 package dev.sandkeeper.server.ledger;
 
-import static dev.sandkeeper.jooq.Tables.SANDBOX;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
@@ -92,14 +91,8 @@ final class ExecutionBooksTest {
         .map(Execution.Outcome::cost);
   }
 
-  private int commandCount() {
-    return books
-        .transactions
-        .context()
-        .select(SANDBOX.COMMAND_COUNT)
-        .from(SANDBOX)
-        .where(SANDBOX.SANDBOX_ID.eq(sandbox.value()))
-        .fetchSingle(row -> row.value1().intValue());
+  private long executionCount() {
+    return books.costs.usage(sandbox, NOON).orElseThrow().executionCount();
   }
 
   private List<AuditEvent> audit() {
@@ -188,6 +181,6 @@ final class ExecutionBooksTest {
     // Its lease has run out by then.
     assertThat(begin(execution(NOON.plusSeconds(600)), UUID.randomUUID(), true))
         .isEqualTo(new Insertion.NotRunning());
-    assertThat(commandCount()).isEqualTo(1);
+    assertThat(executionCount()).isEqualTo(1);
   }
 }
