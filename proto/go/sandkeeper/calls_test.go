@@ -3,9 +3,11 @@ package sandkeeper_test
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"sync/atomic"
 	"testing"
@@ -243,15 +245,33 @@ func TestWhatCannotBeMeantIsRefusedAtOnce(t *testing.T) {
 }
 
 func TestTLSIsSpokenUnlessToldOtherwise(t *testing.T) {
-	server, _ := failing(0, nil)
-	target := server.start(t).target
-	for _, options := range [][]sandkeeper.Option{nil, {sandkeeper.WithTLS(&tls.Config{MinVersion: tls.VersionTLS13})}} {
-		client, err := sandkeeper.Connect(target, "sk_test", options...)
+	fake, calls := failing(0, nil)
+	server := httptest.NewUnstartedServer(fake.handler())
+	server.Config.ErrorLog = discardLog
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	trusted := x509.NewCertPool()
+	trusted.AddCert(server.Certificate())
+	options := map[string]sandkeeper.Option{
+		"the machine's certificates": sandkeeper.WithCallTimeout(time.Minute),
+		"plaintext":                  sandkeeper.WithPlaintext(),
+		"its own certificate":        sandkeeper.WithTLS(&tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS13}),
+	}
+	for trust, option := range options {
+		client, err := sandkeeper.Connect(server.Listener.Addr().String(), "sk_test", option)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, err = client.GetSandbox(t.Context(), sandboxID)
-		wantError(t, err, codes.Unavailable, "UNAVAILABLE")
+		if trust != "its own certificate" {
+			wantError(t, err, codes.Unavailable, "UNAVAILABLE")
+		} else if err != nil {
+			t.Errorf("trusting %s: %v", trust, err)
+		}
 		_ = client.Close()
+	}
+	if calls.Load() != 1 {
+		t.Errorf("%d calls came through", calls.Load())
 	}
 }

@@ -549,7 +549,7 @@ func TestAnEndByTheReaderEndsTheCallOnly(t *testing.T) {
 	})
 }
 
-func TestAReaderWhoDoesNotReadHoldsTheServerBack(t *testing.T) {
+func TestAReaderWhoDoesNotReadHoldsTheServerBackAndNobodyElse(t *testing.T) {
 	const chunks = 100
 	var sent atomic.Int32
 	data := make([]byte, 256<<10)
@@ -569,7 +569,9 @@ func TestAReaderWhoDoesNotReadHoldsTheServerBack(t *testing.T) {
 		}
 		return nil
 	}}
-	execution := execute(t, connect(t, server.start(t).target))
+	server.getSandbox = func(context.Context) (*sandkeeperv1.Sandbox, error) { return &sandkeeperv1.Sandbox{}, nil }
+	client := connect(t, server.start(t).target)
+	execution := execute(t, client)
 	for before := int32(-1); before != sent.Load(); {
 		before = sent.Load()
 		time.Sleep(100 * time.Millisecond)
@@ -577,7 +579,10 @@ func TestAReaderWhoDoesNotReadHoldsTheServerBack(t *testing.T) {
 	if sent.Load() > 64 {
 		t.Errorf("%d messages of 256 KiB were taken from the server", sent.Load())
 	}
-	var bytes counter = counter{new(atomic.Int64)}
+	if _, err := client.GetSandbox(t.Context(), sandboxID); err != nil {
+		t.Errorf("another call: %v", err)
+	}
+	bytes := counter{new(atomic.Int64)}
 	if _, err := execution.Wait(bytes, bytes); err != nil {
 		t.Fatal(err)
 	}

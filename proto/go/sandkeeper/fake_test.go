@@ -117,13 +117,18 @@ type running struct {
 	listener  *countingListener
 }
 
-// start serves gRPC through Go's own HTTP/2 server, which lets a test break single streams.
-func (f *fakeServer) start(t *testing.T) *running {
-	t.Helper()
+func (f *fakeServer) handler() http.Handler {
 	calls := grpc.NewServer()
 	sandkeeperv1.RegisterSandboxServiceServer(calls, f)
 	sandkeeperv1.RegisterFileServiceServer(calls, f)
 	sandkeeperv1.RegisterQuotaServiceServer(calls, f)
+	return calls
+}
+
+// start serves gRPC through Go's own HTTP/2 server, which lets a test break single streams.
+func (f *fakeServer) start(t *testing.T) *running {
+	t.Helper()
+	calls := f.handler()
 	r := &running{listener: listen(t)}
 	r.target = r.listener.Addr().String()
 	server := &http.Server{

@@ -25,9 +25,6 @@ const VERSION = "0.1.0";
 /** The largest answer, in bytes: a bundle of results may be large. */
 const MAX_MESSAGE_BYTES = 32 * 1024 * 1024;
 
-/** How much may be under way in a stream before the reader takes it, in bytes. */
-const WINDOW_BYTES = 1024 * 1024;
-
 /** Makes a client; it connects with its first call, by gRPC over HTTP/2. */
 export function connect({ target, apiKey, tls = true, ...options }: ConnectOptions): SandkeeperClient {
   const baseUrl = `${tls === false ? "http" : "https"}://${target}`;
@@ -35,11 +32,7 @@ export function connect({ target, apiKey, tls = true, ...options }: ConnectOptio
     throw new TypeError(`target: '${target}' (expected: host:port)`);
   }
   const secure = typeof tls === "object" ? { ca: tls.ca && Buffer.from(tls.ca), servername: tls.serverName } : {};
-  const session = new Session(
-    baseUrl,
-    { pingIntervalMs: 30_000, pingTimeoutMs: 10_000 },
-    { settings: { initialWindowSize: WINDOW_BYTES }, ...secure },
-  );
+  const session = new Session(baseUrl, secure);
   const transport = createGrpcTransport({
     baseUrl,
     sessionManager: session,

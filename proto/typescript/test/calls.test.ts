@@ -1,6 +1,12 @@
 // Unary calls: what is sent, what is repeated, and what a refusal looks like.
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, test } from "node:test";
+import { promisify } from "node:util";
+import { BadRequestSchema } from "../src/gen/google/rpc/error_details_pb.js";
 import { connect, LimitPeriod, QuotaExceededError, SandboxState, SandkeeperError, StatusCode } from "../src/index.js";
 import { client, fails } from "./clients.js";
 import { Code, ConnectError, FakeServer, refusal } from "./fake-server.js";
@@ -175,7 +181,7 @@ describe("a refusal", () => {
   test("for its fields names them, also by a stub", async () => {
     const failure = refusal(Code.InvalidArgument, "INVALID_FIELD");
     failure.details.push({
-      desc: (await import("../src/gen/google/rpc/error_details_pb.js")).BadRequestSchema,
+      desc: BadRequestSchema,
       value: { fieldViolations: [{ field: "resources.cpu_cores", description: "9 (expected: 1 to 8)" }] },
     });
     await using server = await refusing(failure);
@@ -199,6 +205,27 @@ describe("a refusal", () => {
     using sandkeeper = client(server.target);
     await assert.rejects(sandkeeper.createSandbox(), fails(Code.Unimplemented, "UNIMPLEMENTED"));
   });
+});
+
+test("TLS is spoken unless told otherwise, with a server that is trusted", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "sandkeeper-test-"));
+  const [keyFile, certFile] = [join(folder, "key.pem"), join(folder, "cert.pem")];
+  const request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=sandkeeper.test";
+  const names = ["-addext", "subjectAltName=DNS:sandkeeper.test,IP:127.0.0.1"];
+  await promisify(execFile)("openssl", [...request.split(" "), ...names, "-keyout", keyFile, "-out", certFile]);
+  const [key, ca] = [await readFile(keyFile, "utf8"), await readFile(certFile, "utf8")];
+  await rm(folder, { recursive: true });
+  const getSandbox = () => ({ sandbox: { sandboxId: SANDBOX } });
+  await using server = await FakeServer.start({ sandboxes: { getSandbox } }, { key, cert: ca });
+
+  for (const tls of [{ ca }, { ca, serverName: "sandkeeper.test" }]) {
+    using sandkeeper = client(server.target, { tls });
+    assert.equal((await sandkeeper.getSandbox(SANDBOX)).sandboxId, SANDBOX);
+  }
+  for (const tls of [undefined, true, false, { ca, serverName: "other.test" }]) {
+    using sandkeeper = client(server.target, { tls });
+    await assert.rejects(sandkeeper.getSandbox(SANDBOX), fails(Code.Unavailable, "UNAVAILABLE"));
+  }
 });
 
 test("what cannot be meant is refused at once", () => {

@@ -502,13 +502,14 @@ describe("an end by the reader", () => {
   });
 });
 
-test("a reader who does not read holds the server back", async () => {
+test("a reader who does not read holds the server back, and nobody else", async () => {
   const [started, , finished] = someEvents(1);
   assert.ok(started && finished);
   const data = new Uint8Array(256 * 1024);
   const chunks = 200;
   await using server = await FakeServer.start({
     sandboxes: {
+      getSandbox: () => ({ sandbox: RUN }),
       async *execute() {
         yield { event: started };
         for (let i = 0; i < chunks; i++) {
@@ -524,6 +525,7 @@ test("a reader who does not read holds the server back", async () => {
   await stream.next();
   await settled(() => relay.sent);
   assert.ok(relay.sent < 4 * 1024 * 1024, `${relay.sent} bytes were sent to a client that read nothing`);
+  assert.equal((await sandkeeper.getSandbox(RUN.sandboxId)).sandboxId, RUN.sandboxId, "other calls go on");
   let bytes = 0;
   await stream.wait({
     stdout: (chunk) => {

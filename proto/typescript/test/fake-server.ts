@@ -1,4 +1,3 @@
-import type { Server as TlsServer } from "node:http";
 import * as http from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from "node:http2";
 import * as http2 from "node:http2";
@@ -11,21 +10,13 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { ErrorInfoSchema, RetryInfoSchema } from "../src/gen/google/rpc/error_details_pb.js";
 import type { ExecutionEvent } from "../src/index.js";
-import {
-  CostService,
-  ExecutionEventSchema,
-  FileService,
-  FinishReason,
-  QuotaService,
-  SandboxService,
-} from "../src/index.js";
+import { ExecutionEventSchema, FileService, FinishReason, QuotaService, SandboxService } from "../src/index.js";
 
 /** What a test lets the server do. */
 export interface Behaviour {
   sandboxes?: Partial<ServiceImpl<typeof SandboxService>>;
   files?: Partial<ServiceImpl<typeof FileService>>;
   quotas?: Partial<ServiceImpl<typeof QuotaService>>;
-  costs?: Partial<ServiceImpl<typeof CostService>>;
 }
 
 /** A server of a port of its own, which can be made to fail in every way. */
@@ -40,27 +31,40 @@ export class FakeServer implements AsyncDisposable {
     this.#sockets = sockets;
   }
 
-  static async start(behaviour: Behaviour, version: 1 | 2 = 2): Promise<FakeServer> {
-    const serve = connectNodeAdapter({
+  /** @param tls the key and the certificate to speak TLS with */
+  static start(behaviour: Behaviour, tls?: { key: string; cert: string }): Promise<FakeServer> {
+    const serve = FakeServer.#routes(behaviour);
+    return FakeServer.#listen((fake) => {
+      const handle = (request: Http2ServerRequest, response: Http2ServerResponse) => {
+        const { stream } = request;
+        stream.on("error", () => {});
+        fake().intercept(stream, request.url);
+        if (!stream.closed && !stream.destroyed && !stream.headersSent) {
+          serve(request, response);
+        }
+      };
+      return tls === undefined ? http2.createServer(handle) : http2.createSecureServer(tls, handle);
+    });
+  }
+
+  /** Starts a server for clients that speak HTTP/1.1, as fetch does. */
+  static startForWeb(behaviour: Behaviour): Promise<FakeServer> {
+    return FakeServer.#listen(() => http.createServer(FakeServer.#routes(behaviour)));
+  }
+
+  static #routes(behaviour: Behaviour) {
+    return connectNodeAdapter({
       routes: (router) => {
         router.service(SandboxService, behaviour.sandboxes ?? {});
         router.service(FileService, behaviour.files ?? {});
         router.service(QuotaService, behaviour.quotas ?? {});
-        router.service(CostService, behaviour.costs ?? {});
       },
     });
-    let fake: FakeServer;
-    const server: Server | TlsServer =
-      version === 1
-        ? http.createServer(serve)
-        : http2.createServer((request: Http2ServerRequest, response: Http2ServerResponse) => {
-            request.stream.on("error", () => {});
-            fake.intercept(request.stream, request.url);
-            if (!request.stream.closed && !request.stream.destroyed && !request.stream.headersSent) {
-              serve(request, response);
-            }
-          });
-    fake = new FakeServer(server, await listen(server));
+  }
+
+  static async #listen(create: (fake: () => FakeServer) => Server): Promise<FakeServer> {
+    const server = create(() => fake);
+    const fake = new FakeServer(server, await listen(server));
     return fake;
   }
 
