@@ -1,140 +1,201 @@
 package dev.sandkeeper.client;
 
 import com.google.protobuf.ByteString;
-import dev.sandkeeper.v1.ExecutionEvent;
-import dev.sandkeeper.v1.Finished;
+import io.grpc.CallOptions;
 import io.grpc.Status;
-import io.grpc.StatusException;
-import io.grpc.stub.BlockingClientCall;
+import java.util.ArrayDeque;
 import java.util.Iterator;
 import java.util.NoSuchElementException;
+import java.util.Optional;
 import java.util.function.Consumer;
-import java.util.function.Function;
-import org.jspecify.annotations.Nullable;
 
 /**
- * The events of an execution, in order: {@code started} first, {@code finished} last. Heartbeats
- * are left out.
+ * The events of an execution, in order, for one thread to read:
  *
- * <p>The next event is asked for when the one before it was taken, so a reader who takes its time
- * holds the stream back, not fills the memory. Closing cancels the stream and leaves the program
- * running; {@link SandkeeperClient#attach} goes on behind {@link #lastSequence()}. Not safe for use
- * by several threads at once, but for {@link #close()}.
+ * <pre>{@code
+ * try (ExecutionStream events = sandbox.python("print(6 * 7)").stream()) {
+ *   for (ExecutionEvent event : events) {
+ *     if (event instanceof ExecutionEvent.Stdout stdout) {
+ *       stdout.data().writeTo(System.out);
+ *     }
+ *   }
+ * }
+ * }</pre>
+ *
+ * <p>When the connection breaks, the stream attaches again by itself behind the last event, so that
+ * every event comes once; see {@link ClientBuilder#reattachTimeout}. Of an execution that is asked
+ * for events no longer kept, because it wrote more than the server keeps while nobody was attached,
+ * or because the server was started anew meanwhile, it fails with {@code OUT_OF_RANGE}, and {@link
+ * SandkeeperClient#getExecution} says how the execution ended.
+ *
+ * <p>A reader who takes its time holds the stream that started the program, and with it the
+ * program, back. After the stream broke the program is no longer held back.
+ *
+ * <p>Closing ends the stream and leaves the program running; {@link SandkeeperClient#attach} goes
+ * on behind {@link #lastSequence()}. Only {@link #close()} may be called by other threads.
  */
-public final class ExecutionStream implements Iterator<ExecutionEvent>, AutoCloseable {
-  /** What both kinds of stream have in common: messages that carry an event. */
+public final class ExecutionStream implements Iterable<ExecutionEvent>, AutoCloseable {
+  /** Makes a flow with these options for this receiver. */
   @FunctionalInterface
-  interface Source {
-    /** Waits for the next message's event; null at the stream's end. */
-    @Nullable ExecutionEvent read() throws StatusException, InterruptedException;
+  interface FlowFactory {
+    ExecutionFlow create(CallOptions options, ExecutionFlow.Receiver receiver);
   }
 
-  private final BlockingClientCall<?, ?> call;
-  private final Source source;
-  private @Nullable ExecutionEvent next;
+  private final CallerExecutor executor = new CallerExecutor();
+  private final Reader events = new Reader();
+  private final ExecutionFlow flow;
   private String executionId;
   private long lastSequence;
 
   private ExecutionStream(
-      BlockingClientCall<?, ?> call, Source source, String executionId, long lastSequence) {
-    this.call = call;
-    this.source = source;
+      CallOptions options, FlowFactory flows, String executionId, long lastSequence) {
+    this.flow = flows.create(options.withExecutor(executor), events);
     this.executionId = executionId;
     this.lastSequence = lastSequence;
   }
 
-  static <T> ExecutionStream of(
-      BlockingClientCall<?, T> call,
-      Function<T, ExecutionEvent> event,
-      String executionId,
-      long lastSequence) {
-    Source source =
-        () -> {
-          T message = call.read();
-          return message == null ? null : event.apply(message);
-        };
-    return new ExecutionStream(call, source, executionId, lastSequence);
+  /** Begins a stream. */
+  static ExecutionStream start(
+      CallOptions options, FlowFactory flows, String executionId, long lastSequence) {
+    ExecutionStream stream = new ExecutionStream(options, flows, executionId, lastSequence);
+    stream.flow.start();
+    return stream;
   }
 
   /**
-   * Waits for the next event.
-   *
-   * @return false when the stream has ended
-   * @throws SandkeeperException when the stream broke; what was read stays valid
+   * Returns the events that were not read yet; there is one iterator, however often it is asked
+   * for. Its methods wait for the next event, and throw {@link SandkeeperException} when the stream
+   * failed for good or was closed; what was read stays valid.
    */
   @Override
-  public boolean hasNext() {
-    while (next == null) {
-      @Nullable ExecutionEvent event = Calls.step(call, source::read);
-      if (event == null) {
-        return false;
-      }
-      if (!event.hasHeartbeat()) {
-        next = event;
-      }
-    }
-    return true;
+  public Iterator<ExecutionEvent> iterator() {
+    return events;
   }
 
   /**
-   * Returns the next event, waiting for it.
+   * Reads to the end, on the calling thread.
    *
-   * @throws NoSuchElementException when the stream has ended
-   * @throws SandkeeperException when the stream broke
+   * @return how the execution ended
+   * @throws SandkeeperException when the stream failed before the execution ended
    */
-  @Override
-  public ExecutionEvent next() {
-    ExecutionEvent event = hasNext() ? next : null;
-    if (event == null) {
-      throw new NoSuchElementException("the stream has ended");
+  public ExecutionEvent.Finished await(ExecutionListener listener) {
+    while (events.hasNext()) {
+      ExecutionEvent event = events.next();
+      EventMapper.tell(listener, event);
+      if (event instanceof ExecutionEvent.Finished finished) {
+        return finished;
+      }
     }
-    next = null;
-    lastSequence = event.getSequence();
-    if (event.hasStarted()) {
-      executionId = event.getStarted().getExecutionId();
-    }
-    return event;
+    throw endedEarly();
   }
 
   /**
-   * Reads to the end and hands on what the program writes, in order, on the calling thread.
+   * Reads to the end, on the calling thread, and hands on what the program writes.
    *
    * @param stdout takes the bytes of standard output, cut anywhere
    * @param stderr takes the bytes of standard error, cut anywhere
    * @return how the execution ended
-   * @throws SandkeeperException when the stream broke before the execution ended
+   * @throws SandkeeperException when the stream failed before the execution ended
    */
-  public Finished await(Consumer<ByteString> stdout, Consumer<ByteString> stderr) {
-    while (hasNext()) {
-      ExecutionEvent event = next();
-      switch (event.getEventCase()) {
-        case STDOUT -> stdout.accept(event.getStdout().getData());
-        case STDERR -> stderr.accept(event.getStderr().getData());
-        case FINISHED -> {
-          return event.getFinished();
-        }
-        default -> {
-          // Neither output nor the end.
-        }
-      }
-    }
-    throw SandkeeperException.local(
-        Status.Code.DATA_LOSS, "The stream ended before the execution did; attach again.", null);
+  public ExecutionEvent.Finished await(Consumer<ByteString> stdout, Consumer<ByteString> stderr) {
+    return await(
+        new ExecutionListener() {
+          @Override
+          public void onStdout(ExecutionEvent.Stdout event) {
+            stdout.accept(event.data());
+          }
+
+          @Override
+          public void onStderr(ExecutionEvent.Stderr event) {
+            stderr.accept(event.data());
+          }
+        });
   }
 
-  /** Returns the execution's id; empty until the {@code started} event was taken. */
+  /** Reads to the end and drops what comes; see {@link #await(ExecutionListener)}. */
+  public ExecutionEvent.Finished await() {
+    return await(new ExecutionListener() {});
+  }
+
+  /** Returns the execution's id; empty until the {@code Started} event was read. */
   public String executionId() {
     return executionId;
   }
 
-  /** Returns the sequence number of the last event taken; 0 before the first. */
+  /** Returns the number of the last event read; 0 before the first. */
   public long lastSequence() {
     return lastSequence;
+  }
+
+  /** Returns how often the stream broke and was asked for again. */
+  public int reattachments() {
+    return flow.reattachments();
   }
 
   /** Ends the stream, not the program. Does nothing when the stream has ended. */
   @Override
   public void close() {
-    call.cancel("closed by the client", null);
+    flow.cancel();
+    executor.abandon();
+  }
+
+  static SandkeeperException endedEarly() {
+    return SandkeeperException.local(
+        Status.Code.DATA_LOSS, "The stream ended before the execution did; attach again.", null);
+  }
+
+  /** Takes events as the flow brings them, and hands them to the one thread that reads. */
+  private final class Reader implements Iterator<ExecutionEvent>, ExecutionFlow.Receiver {
+    private final ArrayDeque<ExecutionEvent> ready = new ArrayDeque<>();
+    private boolean ended;
+    private Optional<SandkeeperException> failure = Optional.empty();
+
+    @Override
+    public boolean hasNext() {
+      while (ready.isEmpty() && !ended) {
+        runNext();
+      }
+      if (ready.isEmpty() && failure.isPresent()) {
+        throw failure.get();
+      }
+      return !ready.isEmpty();
+    }
+
+    @Override
+    public ExecutionEvent next() {
+      if (!hasNext()) {
+        throw new NoSuchElementException("the stream has ended");
+      }
+      ExecutionEvent event = ready.remove();
+      flow.taken();
+      lastSequence = event.sequence();
+      if (event instanceof ExecutionEvent.Started started) {
+        executionId = started.executionId();
+      }
+      return event;
+    }
+
+    @Override
+    public void onEvent(dev.sandkeeper.v1.ExecutionEvent event) {
+      ready.add(EventMapper.fromProto(event));
+    }
+
+    @Override
+    public void onEnd(Optional<SandkeeperException> failure) {
+      ended = true;
+      this.failure = failure;
+      executor.abandon();
+    }
+
+    private void runNext() {
+      try {
+        if (!executor.runNext()) {
+          throw SandkeeperException.local(Status.Code.CANCELLED, "The stream was closed.", null);
+        }
+      } catch (InterruptedException e) {
+        close();
+        throw Calls.interrupted(e);
+      }
+    }
   }
 }

@@ -1,13 +1,10 @@
 package dev.sandkeeper.client;
 
-import com.google.protobuf.Timestamp;
 import dev.sandkeeper.v1.AdminServiceGrpc;
 import dev.sandkeeper.v1.ApiKey;
-import dev.sandkeeper.v1.AttachExecutionRequest;
-import dev.sandkeeper.v1.AttachExecutionResponse;
+import dev.sandkeeper.v1.AuditEvent;
 import dev.sandkeeper.v1.AuditServiceGrpc;
-import dev.sandkeeper.v1.Code;
-import dev.sandkeeper.v1.Command;
+import dev.sandkeeper.v1.CostRecord;
 import dev.sandkeeper.v1.CostServiceGrpc;
 import dev.sandkeeper.v1.CreateApiKeyRequest;
 import dev.sandkeeper.v1.CreateApiKeyResponse;
@@ -16,7 +13,6 @@ import dev.sandkeeper.v1.CreateSandboxRequest;
 import dev.sandkeeper.v1.CreateTenantRequest;
 import dev.sandkeeper.v1.DeleteLimitRequest;
 import dev.sandkeeper.v1.ExecuteRequest;
-import dev.sandkeeper.v1.ExecuteResponse;
 import dev.sandkeeper.v1.Execution;
 import dev.sandkeeper.v1.ExecutionServiceGrpc;
 import dev.sandkeeper.v1.FileServiceGrpc;
@@ -25,7 +21,6 @@ import dev.sandkeeper.v1.GetPriceAtRequest;
 import dev.sandkeeper.v1.GetQuotaRequest;
 import dev.sandkeeper.v1.GetSandboxRequest;
 import dev.sandkeeper.v1.GetSandboxUsageRequest;
-import dev.sandkeeper.v1.Language;
 import dev.sandkeeper.v1.Limit;
 import dev.sandkeeper.v1.LimitPeriod;
 import dev.sandkeeper.v1.ListApiKeysRequest;
@@ -55,32 +50,38 @@ import dev.sandkeeper.v1.TemplateServiceGrpc;
 import dev.sandkeeper.v1.TerminateSandboxRequest;
 import dev.sandkeeper.v1.VerifyAuditChainRequest;
 import dev.sandkeeper.v1.VerifyAuditChainResponse;
+import io.grpc.Channel;
 import io.grpc.ManagedChannel;
-import io.grpc.ManagedChannelBuilder;
-import io.grpc.Metadata;
-import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
-import io.grpc.stub.AbstractStub;
-import io.grpc.stub.MetadataUtils;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
 import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
+import java.util.stream.Stream;
 
 /**
  * A connection to a Sandkeeper server. Safe for use by many threads; close it at the end.
  *
- * <p>Every method blocks and throws {@link SandkeeperException} when its call fails. Calls that
- * create something carry a request id, made here unless the caller gave one: the server does such a
- * call once, however often it arrives.
+ * <pre>{@code
+ * try (SandkeeperClient client = SandkeeperClient.builder("sandkeeper.example:443").apiKey(key).build();
+ *     SandboxHandle sandbox = client.createSandbox()) {
+ *   System.out.println(sandbox.python("print(6 * 7)").run().stdoutText());
+ * }
+ * }</pre>
+ *
+ * <p>Methods block, and throw {@link SandkeeperException} when their call fails. Calls that only
+ * read, that create by a request id, and {@link #terminateSandbox} are tried up to three times when
+ * the server cannot be reached, as arriving twice does no harm; all others are made once. Calls
+ * that create something carry a request id, made here unless the caller gave one.
  */
 public final class SandkeeperClient implements AutoCloseable {
-  private static final Metadata.Key<String> AUTHORIZATION =
-      Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
   private static final Duration SHUTDOWN_TIMEOUT = Duration.ofSeconds(5);
 
   private final ManagedChannel channel;
-  private final Duration callTimeout;
+  private final Calls calls;
+  private final Streams streams;
   private final SandboxServiceGrpc.SandboxServiceBlockingV2Stub sandboxes;
   private final ExecutionServiceGrpc.ExecutionServiceBlockingV2Stub executions;
   private final FileServiceGrpc.FileServiceBlockingV2Stub files;
@@ -91,9 +92,10 @@ public final class SandkeeperClient implements AutoCloseable {
   private final AuditServiceGrpc.AuditServiceBlockingV2Stub audit;
   private final AdminServiceGrpc.AdminServiceBlockingV2Stub admin;
 
-  private SandkeeperClient(ManagedChannel channel, Duration callTimeout) {
+  SandkeeperClient(ManagedChannel channel, Calls calls, Streams streams) {
     this.channel = channel;
-    this.callTimeout = callTimeout;
+    this.calls = calls;
+    this.streams = streams;
     this.sandboxes = SandboxServiceGrpc.newBlockingV2Stub(channel);
     this.executions = ExecutionServiceGrpc.newBlockingV2Stub(channel);
     this.files = FileServiceGrpc.newBlockingV2Stub(channel);
@@ -109,30 +111,74 @@ public final class SandkeeperClient implements AutoCloseable {
    * Starts to describe a connection.
    *
    * @param target the server as {@code host:port}
-   * @param apiKey the key's secret
    */
-  public static Builder builder(String target, String apiKey) {
-    return new Builder(target, apiKey);
+  public static ClientBuilder builder(String target) {
+    return new ClientBuilder(target);
   }
 
-  /** Creates a sandbox and returns when it is ready. */
-  public Sandbox createSandbox(CreateSandboxRequest request) {
+  /**
+   * Makes a stub of the contract on this connection, with its key, for what has no method here. It
+   * has no deadline and throws gRPC's own exceptions.
+   *
+   * @param factory such as {@code SandboxServiceGrpc::newFutureStub}
+   */
+  public <S> S stub(Function<Channel, S> factory) {
+    return factory.apply(channel);
+  }
+
+  /** Creates a sandbox with the server's defaults and returns when it is ready. */
+  public SandboxHandle createSandbox() {
+    return createSandbox(CreateSandboxRequest.getDefaultInstance());
+  }
+
+  /**
+   * Creates a sandbox and returns when it is ready.
+   *
+   * @param timeout how long it may live, 1 second to 24 hours
+   */
+  public SandboxHandle createSandbox(Duration timeout) {
+    return createSandbox(
+        CreateSandboxRequest.newBuilder().setTimeout(Times.toProto(timeout)).build());
+  }
+
+  /**
+   * Creates a sandbox and returns when it is ready.
+   *
+   * @throws QuotaExceededException when a limit has not enough left
+   */
+  public SandboxHandle createSandbox(CreateSandboxRequest request) {
     CreateSandboxRequest repeatable =
         request.getRequestId().isEmpty()
-            ? request.toBuilder().setRequestId(UUID.randomUUID().toString()).build()
+            ? request.toBuilder().setRequestId(newRequestId()).build()
             : request;
-    return Calls.unary(() -> timed(sandboxes).createSandbox(repeatable)).getSandbox();
+    // What the engine failed to start, the same request id never starts.
+    Sandbox sandbox =
+        calls
+            .repeatable(sandboxes, s -> s.createSandbox(repeatable), "ENGINE_UNAVAILABLE")
+            .getSandbox();
+    return sandbox(sandbox.getSandboxId());
   }
 
-  /** Returns a sandbox, also one that has ended. */
+  /** Returns a handle on a sandbox that there is, without asking the server. */
+  public SandboxHandle sandbox(String sandboxId) {
+    return new SandboxHandle(this, sandboxId);
+  }
+
+  /** Returns a sandbox as it is now, also one that has ended. */
   public Sandbox getSandbox(String sandboxId) {
     GetSandboxRequest request = GetSandboxRequest.newBuilder().setSandboxId(sandboxId).build();
-    return Calls.unary(() -> timed(sandboxes).getSandbox(request)).getSandbox();
+    return calls.repeatable(sandboxes, s -> s.getSandbox(request)).getSandbox();
   }
 
-  /** Returns a page of sandboxes, newest first. */
-  public ListSandboxesResponse listSandboxes(ListSandboxesRequest request) {
-    return Calls.unary(() -> timed(sandboxes).listSandboxes(request));
+  /** Returns the sandboxes that match, newest first, page by page. */
+  public Stream<Sandbox> listSandboxes(ListSandboxesRequest request) {
+    return Pages.stream(
+        request.getPageToken(),
+        token ->
+            calls.repeatable(
+                sandboxes, s -> s.listSandboxes(request.toBuilder().setPageToken(token).build())),
+        ListSandboxesResponse::getSandboxesList,
+        ListSandboxesResponse::getNextPageToken);
   }
 
   /** Ends a sandbox at once and returns it as it is then; on an ended one it changes nothing. */
@@ -149,70 +195,90 @@ public final class SandkeeperClient implements AutoCloseable {
     TerminateSandboxRequest request =
         TerminateSandboxRequest.newBuilder()
             .setSandboxId(sandboxId)
-            .setGrace(
-                com.google.protobuf.Duration.newBuilder()
-                    .setSeconds(grace.getSeconds())
-                    .setNanos(grace.getNano()))
+            .setGrace(Times.toProto(grace))
             .build();
-    return Calls.unary(() -> timed(sandboxes).terminateSandbox(request)).getSandbox();
+    return calls.repeatable(sandboxes, s -> s.terminateSandbox(request)).getSandbox();
   }
 
   /** Returns what a sandbox used and what was booked for it, running or ended. */
   public SandboxUsage getUsage(String sandboxId) {
     GetSandboxUsageRequest request =
         GetSandboxUsageRequest.newBuilder().setSandboxId(sandboxId).build();
-    return Calls.unary(() -> timed(sandboxes).getSandboxUsage(request)).getUsage();
+    return calls.repeatable(sandboxes, s -> s.getSandboxUsage(request)).getUsage();
   }
 
-  /** Runs a command or a piece of code and streams its events. */
+  /** Runs a command or a piece of code and returns its events as they come. */
   public ExecutionStream execute(ExecuteRequest request) {
-    ExecuteRequest repeatable =
-        request.getRequestId().isEmpty()
-            ? request.toBuilder().setRequestId(UUID.randomUUID().toString()).build()
-            : request;
-    return ExecutionStream.of(sandboxes.execute(repeatable), ExecuteResponse::getEvent, "", 0);
-  }
-
-  /** Runs Python in the sandbox's default context, where variables live on. */
-  public ExecutionStream runPython(String sandboxId, String source) {
-    Code code = Code.newBuilder().setLanguage(Language.LANGUAGE_PYTHON).setSource(source).build();
-    return execute(ExecuteRequest.newBuilder().setSandboxId(sandboxId).setCode(code).build());
-  }
-
-  /** Runs a line in the sandbox's shell. */
-  public ExecutionStream runShell(String sandboxId, String line) {
-    Command command = Command.newBuilder().setShell(line).build();
-    return execute(ExecuteRequest.newBuilder().setSandboxId(sandboxId).setCommand(command).build());
+    ExecuteRequest repeatable = repeatable(request);
+    return ExecutionStream.start(
+        streams.options(),
+        (options, receiver) -> ExecutionFlow.execute(streams, options, repeatable, receiver),
+        "",
+        0);
   }
 
   /**
-   * Streams the events of an execution that was started before, then follows it to its end.
+   * Runs a command or a piece of code and brings its events to a listener, one after the other, on
+   * the client's executor. A broken connection is attached to again as in an {@link
+   * ExecutionStream}.
+   *
+   * @return how the execution ended; fails with {@link SandkeeperException} when the stream failed
+   *     for good, and with what the listener threw. Cancelling it ends the stream, not the program
+   */
+  public CompletableFuture<ExecutionEvent.Finished> execute(
+      ExecuteRequest request, ExecutionListener listener) {
+    ExecuteRequest repeatable = repeatable(request);
+    return ListenerFlow.start(
+        streams.options(),
+        (options, receiver) -> ExecutionFlow.execute(streams, options, repeatable, receiver),
+        listener);
+  }
+
+  /**
+   * Returns the events of an execution that was started before, then follows it to its end.
    *
    * @param afterSequence the number of the last event already had; 0 for all
    */
   public ExecutionStream attach(String executionId, long afterSequence) {
-    AttachExecutionRequest request =
-        AttachExecutionRequest.newBuilder()
-            .setExecutionId(executionId)
-            .setAfterSequence(afterSequence)
-            .build();
-    return ExecutionStream.of(
-        sandboxes.attachExecution(request),
-        AttachExecutionResponse::getEvent,
+    return ExecutionStream.start(
+        streams.options(),
+        (options, receiver) ->
+            ExecutionFlow.attach(streams, options, executionId, afterSequence, receiver),
         executionId,
         afterSequence);
+  }
+
+  /**
+   * Brings the events of an execution that was started before to a listener; see {@link
+   * #execute(ExecuteRequest, ExecutionListener)}.
+   *
+   * @param afterSequence the number of the last event already had; 0 for all
+   */
+  public CompletableFuture<ExecutionEvent.Finished> attach(
+      String executionId, long afterSequence, ExecutionListener listener) {
+    return ListenerFlow.start(
+        streams.options(),
+        (options, receiver) ->
+            ExecutionFlow.attach(streams, options, executionId, afterSequence, receiver),
+        listener);
   }
 
   /** Returns an execution. */
   public Execution getExecution(String executionId) {
     GetExecutionRequest request =
         GetExecutionRequest.newBuilder().setExecutionId(executionId).build();
-    return Calls.unary(() -> timed(executions).getExecution(request)).getExecution();
+    return calls.repeatable(executions, s -> s.getExecution(request)).getExecution();
   }
 
-  /** Returns a page of a sandbox's executions, newest first. */
-  public ListExecutionsResponse listExecutions(ListExecutionsRequest request) {
-    return Calls.unary(() -> timed(executions).listExecutions(request));
+  /** Returns a sandbox's executions, newest first, page by page. */
+  public Stream<Execution> listExecutions(ListExecutionsRequest request) {
+    return Pages.stream(
+        request.getPageToken(),
+        token ->
+            calls.repeatable(
+                executions, s -> s.listExecutions(request.toBuilder().setPageToken(token).build())),
+        ListExecutionsResponse::getExecutionsList,
+        ListExecutionsResponse::getNextPageToken);
   }
 
   /**
@@ -223,24 +289,24 @@ public final class SandkeeperClient implements AutoCloseable {
   public void signal(String executionId, int signal) {
     SignalExecutionRequest request =
         SignalExecutionRequest.newBuilder().setExecutionId(executionId).setSignal(signal).build();
-    Calls.unary(() -> timed(executions).signalExecution(request));
+    calls.once(executions, s -> s.signalExecution(request));
   }
 
   /** Returns the files of a sandbox. */
   public SandboxFiles files(String sandboxId) {
-    return new SandboxFiles(files, sandboxId, callTimeout);
+    return new SandboxFiles(calls, streams, files, sandboxId);
   }
 
   /** Returns the templates, sorted by name. */
   public List<Template> listTemplates() {
     ListTemplatesRequest request = ListTemplatesRequest.getDefaultInstance();
-    return Calls.unary(() -> timed(templates).listTemplates(request)).getTemplatesList();
+    return calls.repeatable(templates, s -> s.listTemplates(request)).getTemplatesList();
   }
 
   /** Returns every price version, by tier and start. */
   public List<Price> listPrices() {
     ListPricesRequest request = ListPricesRequest.getDefaultInstance();
-    return Calls.unary(() -> timed(pricing).listPrices(request)).getPricesList();
+    return calls.repeatable(pricing, s -> s.listPrices(request)).getPricesList();
   }
 
   /** Returns the price of a tier now. */
@@ -250,31 +316,30 @@ public final class SandkeeperClient implements AutoCloseable {
 
   /** Returns the price of a tier at a time. */
   public Price getPrice(String tier, Instant time) {
-    Timestamp at =
-        Timestamp.newBuilder().setSeconds(time.getEpochSecond()).setNanos(time.getNano()).build();
-    return getPrice(GetPriceAtRequest.newBuilder().setTier(tier).setTime(at).build());
+    return getPrice(
+        GetPriceAtRequest.newBuilder().setTier(tier).setTime(Times.toProto(time)).build());
   }
 
   private Price getPrice(GetPriceAtRequest request) {
-    return Calls.unary(() -> timed(pricing).getPriceAt(request)).getPrice();
+    return calls.repeatable(pricing, s -> s.getPriceAt(request)).getPrice();
   }
 
   /** Adds a version of a tier's price. */
   public Price createPrice(Price price) {
     CreatePriceRequest request = CreatePriceRequest.newBuilder().setPrice(price).build();
-    return Calls.unary(() -> timed(pricing).createPrice(request)).getPrice();
+    return calls.once(pricing, s -> s.createPrice(request)).getPrice();
   }
 
   /** Returns how much of each limit of the key's tenant is spent, held and left. */
   public List<QuotaStatus> getQuota() {
     GetQuotaRequest request = GetQuotaRequest.getDefaultInstance();
-    return Calls.unary(() -> timed(quotas).getQuota(request)).getQuotasList();
+    return calls.repeatable(quotas, s -> s.getQuota(request)).getQuotasList();
   }
 
   /** Returns the limits of the key's tenant, shortest period first. */
   public List<Limit> listLimits() {
     ListLimitsRequest request = ListLimitsRequest.getDefaultInstance();
-    return Calls.unary(() -> timed(quotas).listLimits(request)).getLimitsList();
+    return calls.repeatable(quotas, s -> s.listLimits(request)).getLimitsList();
   }
 
   /**
@@ -289,52 +354,64 @@ public final class SandkeeperClient implements AutoCloseable {
 
   /** Sets what a tenant may spend in a period. */
   public Limit setLimit(SetLimitRequest request) {
-    return Calls.unary(() -> timed(quotas).setLimit(request)).getLimit();
+    return calls.once(quotas, s -> s.setLimit(request)).getLimit();
   }
 
   /** Deletes a limit; what was spent stays booked. */
   public void deleteLimit(String limitId) {
     DeleteLimitRequest request = DeleteLimitRequest.newBuilder().setLimitId(limitId).build();
-    Calls.unary(() -> timed(quotas).deleteLimit(request));
+    calls.once(quotas, s -> s.deleteLimit(request));
   }
 
-  /** Returns a page of cost records, newest first. */
-  public ListCostRecordsResponse listCostRecords(ListCostRecordsRequest request) {
-    return Calls.unary(() -> timed(costs).listCostRecords(request));
+  /** Returns the cost records that match, newest first, page by page. */
+  public Stream<CostRecord> listCostRecords(ListCostRecordsRequest request) {
+    return Pages.stream(
+        request.getPageToken(),
+        token ->
+            calls.repeatable(
+                costs, s -> s.listCostRecords(request.toBuilder().setPageToken(token).build())),
+        ListCostRecordsResponse::getCostRecordsList,
+        ListCostRecordsResponse::getNextPageToken);
   }
 
-  /** Returns a page of audit events, newest first. */
-  public ListAuditEventsResponse listAuditEvents(ListAuditEventsRequest request) {
-    return Calls.unary(() -> timed(audit).listAuditEvents(request));
+  /** Returns the audit events that match, newest first, page by page. */
+  public Stream<AuditEvent> listAuditEvents(ListAuditEventsRequest request) {
+    return Pages.stream(
+        request.getPageToken(),
+        token ->
+            calls.repeatable(
+                audit, s -> s.listAuditEvents(request.toBuilder().setPageToken(token).build())),
+        ListAuditEventsResponse::getAuditEventsList,
+        ListAuditEventsResponse::getNextPageToken);
   }
 
   /** Recomputes the hash chain of the key's tenant. */
   public VerifyAuditChainResponse verifyAuditChain() {
     VerifyAuditChainRequest request = VerifyAuditChainRequest.getDefaultInstance();
-    return Calls.unary(() -> timed(audit).verifyAuditChain(request));
+    return calls.repeatable(audit, s -> s.verifyAuditChain(request));
   }
 
   /** Adds a tenant; one that exists stays as it is. */
   public void createTenant(String tenantId) {
     CreateTenantRequest request = CreateTenantRequest.newBuilder().setTenantId(tenantId).build();
-    Calls.unary(() -> timed(admin).createTenant(request));
+    calls.once(admin, s -> s.createTenant(request));
   }
 
   /** Makes an API key; its secret is in this answer only. */
   public CreateApiKeyResponse createApiKey(CreateApiKeyRequest request) {
-    return Calls.unary(() -> timed(admin).createApiKey(request));
+    return calls.once(admin, s -> s.createApiKey(request));
   }
 
   /** Returns the keys of the key's tenant, newest first, without their secrets. */
   public List<ApiKey> listApiKeys() {
     ListApiKeysRequest request = ListApiKeysRequest.getDefaultInstance();
-    return Calls.unary(() -> timed(admin).listApiKeys(request)).getApiKeysList();
+    return calls.repeatable(admin, s -> s.listApiKeys(request)).getApiKeysList();
   }
 
   /** Revokes a key; calls with it are refused from then on. */
   public ApiKey revokeApiKey(String keyId) {
     RevokeApiKeyRequest request = RevokeApiKeyRequest.newBuilder().setKeyId(keyId).build();
-    return Calls.unary(() -> timed(admin).revokeApiKey(request)).getApiKey();
+    return calls.once(admin, s -> s.revokeApiKey(request)).getApiKey();
   }
 
   /**
@@ -351,64 +428,13 @@ public final class SandkeeperClient implements AutoCloseable {
     }
   }
 
-  private <S extends AbstractStub<S>> S timed(S stub) {
-    return stub.withDeadlineAfter(callTimeout.toMillis(), TimeUnit.MILLISECONDS);
+  private static ExecuteRequest repeatable(ExecuteRequest request) {
+    return request.getRequestId().isEmpty()
+        ? request.toBuilder().setRequestId(newRequestId()).build()
+        : request;
   }
 
-  /** Describes a connection. */
-  public static final class Builder {
-    /** A bundle of results may be larger than gRPC's default of 4 MiB allows. */
-    private static final int MAX_MESSAGE_BYTES = 32 * 1024 * 1024;
-
-    private final String target;
-    private final String apiKey;
-    private boolean plaintext;
-    private Duration callTimeout = Duration.ofSeconds(30);
-
-    private Builder(String target, String apiKey) {
-      this.target = target;
-      this.apiKey = apiKey;
-    }
-
-    /** Speaks without TLS: for a server on this machine, or behind something that adds TLS. */
-    public Builder plaintext() {
-      plaintext = true;
-      return this;
-    }
-
-    /**
-     * Sets how long a call that is not a stream may take; 30 seconds by default.
-     *
-     * @param timeout more than zero
-     * @throws IllegalArgumentException when it is not
-     */
-    public Builder callTimeout(Duration timeout) {
-      if (timeout.isNegative() || timeout.isZero()) {
-        throw new IllegalArgumentException("timeout: " + timeout + " (expected: > 0)");
-      }
-      callTimeout = timeout;
-      return this;
-    }
-
-    /** Makes the client; it connects with its first call. */
-    public SandkeeperClient build() {
-      NettyChannelBuilder channel = NettyChannelBuilder.forTarget(target);
-      if (plaintext) {
-        channel.usePlaintext();
-      }
-      return build(channel);
-    }
-
-    SandkeeperClient build(ManagedChannelBuilder<?> channel) {
-      Metadata headers = new Metadata();
-      headers.put(AUTHORIZATION, "Bearer " + apiKey);
-      return new SandkeeperClient(
-          channel
-              .intercept(MetadataUtils.newAttachHeadersInterceptor(headers))
-              .maxInboundMessageSize(MAX_MESSAGE_BYTES)
-              .userAgent("sandkeeper-client-java")
-              .build(),
-          callTimeout);
-    }
+  private static String newRequestId() {
+    return UUID.randomUUID().toString();
   }
 }

@@ -12,6 +12,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.UnaryOperator;
 
 /** A server in the test's own process, with services written by the test. */
 final class FakeServer implements AutoCloseable {
@@ -36,9 +37,13 @@ final class FakeServer implements AutoCloseable {
   }
 
   SandkeeperClient client() {
-    InProcessChannelBuilder channel =
-        InProcessChannelBuilder.forAddress(server.getListenSockets().get(0)).directExecutor();
-    return SandkeeperClient.builder("unused", KEY).build(channel);
+    return client(builder -> builder);
+  }
+
+  SandkeeperClient client(UnaryOperator<ClientBuilder> settings) {
+    return settings
+        .apply(SandkeeperClient.builder("unused").apiKey(KEY))
+        .build(InProcessChannelBuilder.forAddress(server.getListenSockets().get(0)));
   }
 
   /** Returns the headers of the calls so far, in order. */

@@ -1,27 +1,30 @@
 package dev.sandkeeper.client;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import com.google.protobuf.Any;
 import com.google.protobuf.ByteString;
-import com.google.rpc.ErrorInfo;
 import dev.sandkeeper.v1.FileInfo;
 import dev.sandkeeper.v1.FileServiceGrpc;
+import dev.sandkeeper.v1.FileType;
 import dev.sandkeeper.v1.ReadFileRequest;
 import dev.sandkeeper.v1.ReadFileResponse;
 import dev.sandkeeper.v1.WriteFileRequest;
 import dev.sandkeeper.v1.WriteFileResponse;
 import io.grpc.Status;
-import io.grpc.StatusRuntimeException;
-import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Random;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -39,9 +42,9 @@ class SandboxFilesTest {
     Store store = new Store();
     try (FakeServer server = new FakeServer(store);
         SandkeeperClient client = server.client()) {
-      WriteFileResponse answer = client.files(SANDBOX).upload(bytes, "data/input.bin");
+      FileInfo file = client.files(SANDBOX).upload(bytes, "data/input.bin");
 
-      assertThat(answer.getFile().getSizeBytes()).isEqualTo(bytes.length);
+      assertThat(file.getSizeBytes()).isEqualTo(bytes.length);
       assertThat(store.path).isEqualTo("data/input.bin");
       assertThat(store.content.toByteArray()).isEqualTo(bytes);
     }
@@ -52,8 +55,7 @@ class SandboxFilesTest {
     Store store = new Store();
     try (FakeServer server = new FakeServer(store);
         SandkeeperClient client = server.client()) {
-      assertThat(client.files(SANDBOX).upload(new byte[0], "empty").getFile().getSizeBytes())
-          .isZero();
+      assertThat(client.files(SANDBOX).upload(new byte[0], "empty").getSizeBytes()).isZero();
       assertThat(store.path).isEqualTo("empty");
     }
   }
@@ -122,7 +124,8 @@ class SandboxFilesTest {
               @Override
               public void onNext(WriteFileRequest part) {
                 if (part.hasData()) {
-                  answer.onError(tooLarge());
+                  answer.onError(
+                      Refusals.of(Status.Code.RESOURCE_EXHAUSTED, "SIZE_LIMIT_EXCEEDED"));
                 }
               }
             };
@@ -138,15 +141,77 @@ class SandboxFilesTest {
   }
 
   @Test
-  void downloadWritesTheFile(@TempDir Path folder) throws IOException {
-    Path target = folder.resolve("copy.txt");
-    try (FakeServer server = new FakeServer(new Chunks(false));
+  void uploadThatArrivedAsOtherBytesIsAnError() {
+    Store store = new Store();
+    store.damage = 1;
+    try (FakeServer server = new FakeServer(store);
         SandkeeperClient client = server.client()) {
-      FileInfo file = client.files(SANDBOX).download("some.txt", target);
+      assertThatThrownBy(() -> client.files(SANDBOX).upload(new byte[10], "x"))
+          .isInstanceOfSatisfying(
+              SandkeeperException.class,
+              e -> assertThat(e.code()).isEqualTo(Status.Code.DATA_LOSS));
+    }
+  }
+
+  @Test
+  void uploadTellsHowFarItIs(@TempDir Path folder) throws IOException {
+    Path source = Files.write(folder.resolve("source"), new byte[600_000]);
+    List<String> told = new ArrayList<>();
+    try (FakeServer server = new FakeServer(new Store());
+        SandkeeperClient client = server.client()) {
+      client.files(SANDBOX).upload(source, "x", (bytes, total) -> told.add(bytes + " of " + total));
+    }
+
+    assertThat(told)
+        .containsExactly(
+            "262144 of OptionalLong[600000]",
+            "524288 of OptionalLong[600000]",
+            "600000 of OptionalLong[600000]");
+  }
+
+  @Test
+  void downloadWritesTheFileAndTellsHowFarItIs(@TempDir Path folder) throws IOException {
+    Path target = folder.resolve("copy.txt");
+    List<String> told = new ArrayList<>();
+    try (FakeServer server = new FakeServer(new Served("one two"));
+        SandkeeperClient client = server.client()) {
+      FileInfo file =
+          client
+              .files(SANDBOX)
+              .download("some.txt", target, (bytes, total) -> told.add(bytes + " of " + total));
 
       assertThat(file.getPath()).isEqualTo("/home/user/some.txt");
       assertThat(target).hasContent("one two");
+      assertThat(folder.toFile().list()).containsExactly("copy.txt");
+      assertThat(told).containsExactly("4 of OptionalLong[7]", "7 of OptionalLong[7]");
       assertThat(client.files(SANDBOX).download("some.txt")).asString().isEqualTo("one two");
+    }
+  }
+
+  @Test
+  void downloadedFileHasTheRightsOfAnyNewFile(@TempDir Path folder) throws IOException {
+    Path target = folder.resolve("copy.txt");
+    Path own = Files.createFile(folder.resolve("own.txt"));
+    try (FakeServer server = new FakeServer(new Served("one two"));
+        SandkeeperClient client = server.client()) {
+      client.files(SANDBOX).download("some.txt", target);
+
+      assertThat(Files.getPosixFilePermissions(target))
+          .isEqualTo(Files.getPosixFilePermissions(own));
+    }
+  }
+
+  @Test
+  void partsOfFilesAreRead() {
+    try (FakeServer server = new FakeServer(new Served("one two"));
+        SandkeeperClient client = server.client()) {
+      SandboxFiles files = client.files(SANDBOX);
+      assertThat(files.download("some.txt", 2, 3)).asString().isEqualTo("e t");
+      assertThat(files.download("some.txt", 4, 100)).asString().isEqualTo("two");
+      assertThat(files.download("some.txt", 100, 1)).isEmpty();
+      assertThatIllegalArgumentException()
+          .isThrownBy(() -> files.download("some.txt", 0, 0))
+          .withMessage("length: 0 (expected: >= 1)");
     }
   }
 
@@ -154,7 +219,9 @@ class SandboxFilesTest {
   void brokenDownloadLeavesTheFileOfBefore(@TempDir Path folder) throws IOException {
     Path target = folder.resolve("copy.txt");
     Files.writeString(target, "before");
-    try (FakeServer server = new FakeServer(new Chunks(true));
+    Served served = new Served("one two");
+    served.end = Status.UNAVAILABLE;
+    try (FakeServer server = new FakeServer(served);
         SandkeeperClient client = server.client()) {
       assertThatThrownBy(() -> client.files(SANDBOX).download("some.txt", target))
           .isInstanceOf(SandkeeperException.class);
@@ -164,12 +231,49 @@ class SandboxFilesTest {
     }
   }
 
-  private static StatusRuntimeException tooLarge() {
-    return StatusProto.toStatusRuntimeException(
-        com.google.rpc.Status.newBuilder()
-            .setCode(Status.Code.RESOURCE_EXHAUSTED.value())
-            .addDetails(Any.pack(ErrorInfo.newBuilder().setReason("SIZE_LIMIT_EXCEEDED").build()))
-            .build());
+  @Test
+  void fileThatShrankWhileItWasReadIsAnError() {
+    Served served = new Served("one two");
+    served.size = 8;
+    try (FakeServer server = new FakeServer(served);
+        SandkeeperClient client = server.client()) {
+      assertThatThrownBy(() -> client.files(SANDBOX).download("some.txt"))
+          .isInstanceOf(SandkeeperException.class)
+          .hasMessageContaining("7 bytes came of 8");
+    }
+  }
+
+  @Test
+  void fileWithoutASizeOfItsOwnIsReadToItsEnd() {
+    Served served = new Served("one two");
+    served.size = 0;
+    try (FakeServer server = new FakeServer(served);
+        SandkeeperClient client = server.client()) {
+      assertThat(client.files(SANDBOX).download("/proc/version")).asString().isEqualTo("one two");
+    }
+  }
+
+  @Test
+  void slowTargetHoldsTheServerBackAndAFailingOneEndsTheCall() throws InterruptedException {
+    Endless endless = new Endless();
+    AtomicInteger written = new AtomicInteger();
+    OutputStream slow =
+        new OutputStream() {
+          @Override
+          public void write(int value) throws IOException {
+            assertThat(endless.sent).hasValueLessThan(written.get() + 16);
+            if (written.incrementAndGet() == 100) {
+              throw new IOException("disk full");
+            }
+          }
+        };
+    try (FakeServer server = new FakeServer(endless);
+        SandkeeperClient client = server.client()) {
+      assertThatThrownBy(() -> client.files(SANDBOX).download("/dev/zero", slow))
+          .isInstanceOf(IOException.class)
+          .hasMessage("disk full");
+      assertThat(endless.cancelled.await(10, TimeUnit.SECONDS)).isTrue();
+    }
   }
 
   private static void awaitBlocked(Thread thread) {
@@ -198,6 +302,9 @@ class SandboxFilesTest {
     private volatile String path = "";
     private volatile boolean complete;
 
+    /** Added to each byte of what it says it wrote. */
+    private int damage;
+
     @Override
     public StreamObserver<WriteFileRequest> writeFile(StreamObserver<WriteFileResponse> answer) {
       return new StreamObserver<>() {
@@ -219,10 +326,22 @@ class SandboxFilesTest {
         public void onCompleted() {
           complete = true;
           FileInfo file = FileInfo.newBuilder().setPath(path).setSizeBytes(content.size()).build();
-          answer.onNext(WriteFileResponse.newBuilder().setFile(file).build());
+          answer.onNext(WriteFileResponse.newBuilder().setFile(file).setSha256(sha256()).build());
           answer.onCompleted();
         }
       };
+    }
+
+    private ByteString sha256() {
+      byte[] bytes = content.toByteArray();
+      for (int i = 0; i < bytes.length; i++) {
+        bytes[i] += (byte) damage;
+      }
+      try {
+        return ByteString.copyFrom(MessageDigest.getInstance("SHA-256").digest(bytes));
+      } catch (NoSuchAlgorithmException e) {
+        throw new IllegalStateException(e);
+      }
     }
   }
 
@@ -251,25 +370,58 @@ class SandboxFilesTest {
     }
   }
 
-  /** Sends a file in two chunks, then ends or breaks. */
-  private static final class Chunks extends FileServiceGrpc.FileServiceImplBase {
-    private final boolean breaks;
+  /** Has one file, and sends it in parts of four bytes. */
+  private static final class Served extends FileServiceGrpc.FileServiceImplBase {
+    private final String content;
+    private long size;
+    private Status end = Status.OK;
 
-    Chunks(boolean breaks) {
-      this.breaks = breaks;
+    Served(String content) {
+      this.content = content;
+      this.size = content.length();
     }
 
     @Override
     public void readFile(ReadFileRequest request, StreamObserver<ReadFileResponse> answer) {
-      FileInfo file = FileInfo.newBuilder().setPath("/home/user/" + request.getPath()).build();
+      FileInfo file =
+          FileInfo.newBuilder()
+              .setPath("/home/user/" + request.getPath())
+              .setType(FileType.FILE_TYPE_FILE)
+              .setSizeBytes(size)
+              .build();
       answer.onNext(ReadFileResponse.newBuilder().setFile(file).build());
-      answer.onNext(data("one "));
-      if (breaks) {
-        answer.onError(Status.UNAVAILABLE.asRuntimeException());
-        return;
+      int from = (int) Math.min(request.getOffset(), content.length());
+      long length = request.getLength() == 0 ? Long.MAX_VALUE : request.getLength();
+      int to = (int) Math.min(content.length() - from, length) + from;
+      for (int at = from; at < to; at += 4) {
+        answer.onNext(data(content.substring(at, Math.min(at + 4, to))));
       }
-      answer.onNext(data("two"));
-      answer.onCompleted();
+      if (end.isOk()) {
+        answer.onCompleted();
+      } else {
+        answer.onError(end.asRuntimeException());
+      }
+    }
+  }
+
+  /** Sends single bytes for as long as the stream takes them. */
+  private static final class Endless extends FileServiceGrpc.FileServiceImplBase {
+    private final AtomicInteger sent = new AtomicInteger();
+    private final CountDownLatch cancelled = new CountDownLatch(1);
+
+    @Override
+    public void readFile(ReadFileRequest request, StreamObserver<ReadFileResponse> answer) {
+      ServerCallStreamObserver<ReadFileResponse> call =
+          (ServerCallStreamObserver<ReadFileResponse>) answer;
+      call.setOnCancelHandler(cancelled::countDown);
+      call.setOnReadyHandler(() -> {
+        while (call.isReady()) {
+          call.onNext(
+              sent.getAndIncrement() == 0
+                  ? ReadFileResponse.newBuilder().setFile(FileInfo.getDefaultInstance()).build()
+                  : data("x"));
+        }
+      });
     }
   }
 

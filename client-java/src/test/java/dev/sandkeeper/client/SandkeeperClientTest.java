@@ -1,13 +1,16 @@
 package dev.sandkeeper.client;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.sandkeeper.v1.CostRecord;
+import dev.sandkeeper.v1.CostServiceGrpc;
 import dev.sandkeeper.v1.CreateSandboxRequest;
 import dev.sandkeeper.v1.CreateSandboxResponse;
 import dev.sandkeeper.v1.GetQuotaRequest;
 import dev.sandkeeper.v1.GetQuotaResponse;
+import dev.sandkeeper.v1.ListCostRecordsRequest;
+import dev.sandkeeper.v1.ListCostRecordsResponse;
 import dev.sandkeeper.v1.QuotaServiceGrpc;
 import dev.sandkeeper.v1.Sandbox;
 import dev.sandkeeper.v1.SandboxServiceGrpc;
@@ -97,24 +100,67 @@ class SandkeeperClientTest {
   }
 
   @Test
-  void timeoutMustBePositive() {
-    SandkeeperClient.Builder builder = SandkeeperClient.builder("127.0.0.1:1", "key");
-    assertThatIllegalArgumentException()
-        .isThrownBy(() -> builder.callTimeout(Duration.ZERO))
-        .withMessage("timeout: PT0S (expected: > 0)");
+  void listsGoOnPageByPageAsTheyAreRead() {
+    List<String> tokens = new ArrayList<>();
+    CostServiceGrpc.CostServiceImplBase costs =
+        new CostServiceGrpc.CostServiceImplBase() {
+          @Override
+          public void listCostRecords(
+              ListCostRecordsRequest request, StreamObserver<ListCostRecordsResponse> observer) {
+            tokens.add(request.getPageToken());
+            int page = tokens.size();
+            observer.onNext(
+                ListCostRecordsResponse.newBuilder()
+                    .addCostRecords(CostRecord.newBuilder().setCostRecordId(page + "a"))
+                    .addCostRecords(CostRecord.newBuilder().setCostRecordId(page + "b"))
+                    .setNextPageToken(page < 3 ? "page " + (page + 1) : "")
+                    .build());
+            observer.onCompleted();
+          }
+        };
+    ListCostRecordsRequest request = ListCostRecordsRequest.getDefaultInstance();
+    try (FakeServer server = new FakeServer(costs);
+        SandkeeperClient client = server.client()) {
+      assertThat(client.listCostRecords(request).map(CostRecord::getCostRecordId))
+          .containsExactly("1a", "1b", "2a", "2b", "3a", "3b");
+      assertThat(tokens).containsExactly("", "page 2", "page 3");
+
+      tokens.clear();
+      assertThat(client.listCostRecords(request).limit(2)).hasSize(2);
+      assertThat(tokens).containsExactly("");
+    }
+  }
+
+  @Test
+  void closedHandleHasEndedItsSandbox() {
+    Creations creations = new Creations();
+    try (FakeServer server = new FakeServer(creations);
+        SandkeeperClient client = server.client()) {
+      try (SandboxHandle sandbox = client.createSandbox(Duration.ofMinutes(2))) {
+        assertThat(sandbox.id()).isEqualTo("s".repeat(20));
+        assertThat(creations.ended).isEmpty();
+      }
+    }
+
+    assertThat(creations.timeout).isEqualTo(Times.toProto(Duration.ofMinutes(2)));
+    assertThat(creations.ended).containsExactly("s".repeat(20));
   }
 
   /** Answers creations and ends, and keeps what they asked for. */
   private static final class Creations extends SandboxServiceGrpc.SandboxServiceImplBase {
     private final List<String> requestIds = new ArrayList<>();
+    private final List<String> ended = new ArrayList<>();
+    private com.google.protobuf.Duration timeout =
+        com.google.protobuf.Duration.getDefaultInstance();
     private com.google.protobuf.Duration grace = com.google.protobuf.Duration.getDefaultInstance();
 
     @Override
     public void createSandbox(
         CreateSandboxRequest request, StreamObserver<CreateSandboxResponse> answer) {
       requestIds.add(request.getRequestId());
-      answer.onNext(
-          CreateSandboxResponse.newBuilder().setSandbox(Sandbox.getDefaultInstance()).build());
+      timeout = request.getTimeout();
+      Sandbox sandbox = Sandbox.newBuilder().setSandboxId("s".repeat(20)).build();
+      answer.onNext(CreateSandboxResponse.newBuilder().setSandbox(sandbox).build());
       answer.onCompleted();
     }
 
@@ -122,6 +168,7 @@ class SandkeeperClientTest {
     public void terminateSandbox(
         TerminateSandboxRequest request, StreamObserver<TerminateSandboxResponse> answer) {
       grace = request.getGrace();
+      ended.add(request.getSandboxId());
       answer.onNext(
           TerminateSandboxResponse.newBuilder().setSandbox(Sandbox.getDefaultInstance()).build());
       answer.onCompleted();

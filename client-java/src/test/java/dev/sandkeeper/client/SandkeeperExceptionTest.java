@@ -12,11 +12,13 @@ import com.google.rpc.ErrorInfo;
 import com.google.rpc.RetryInfo;
 import dev.sandkeeper.v1.CreateSandboxRequest;
 import dev.sandkeeper.v1.CreateSandboxResponse;
+import dev.sandkeeper.v1.LimitPeriod;
 import dev.sandkeeper.v1.SandboxServiceGrpc;
 import io.grpc.Status;
-import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.StreamObserver;
 import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 
@@ -27,22 +29,73 @@ class SandkeeperExceptionTest {
         refusedWith(
             Status.Code.RESOURCE_EXHAUSTED,
             ErrorInfo.newBuilder()
-                .setReason("QUOTA_EXCEEDED")
-                .putMetadata("limit", "day")
-                .putMetadata("remainingNanoUsd", "12")
+                .setReason("TOO_MANY_REQUESTS")
+                .putMetadata("maxRunning", "64")
+                .putMetadata("also", "this")
                 .build(),
-            RetryInfo.newBuilder()
-                .setRetryDelay(
-                    com.google.protobuf.Duration.newBuilder().setSeconds(1).setNanos(500_000_000))
-                .build());
+            RetryInfo.newBuilder().setRetryDelay(Times.toProto(Duration.ofMillis(1500))).build());
 
     assertThat(thrown.code()).isEqualTo(Status.Code.RESOURCE_EXHAUSTED);
-    assertThat(thrown.reason()).isEqualTo("QUOTA_EXCEEDED");
-    assertThat(thrown.metadata()).isEqualTo(Map.of("limit", "day", "remainingNanoUsd", "12"));
+    assertThat(thrown.reason()).isEqualTo("TOO_MANY_REQUESTS");
+    assertThat(thrown.metadata()).isEqualTo(Map.of("maxRunning", "64", "also", "this"));
     assertThat(thrown.retryDelay()).contains(Duration.ofMillis(1500));
     assertThat(thrown.violations()).isEmpty();
+    assertThat(thrown).isNotInstanceOf(QuotaExceededException.class);
     assertThat(thrown)
-        .hasMessage("RESOURCE_EXHAUSTED QUOTA_EXCEEDED: Refused. {limit=day, remainingNanoUsd=12}");
+        .hasMessage("RESOURCE_EXHAUSTED TOO_MANY_REQUESTS: Refused. {also=this, maxRunning=64}");
+  }
+
+  @Test
+  void refusalByALimitCarriesItsFigures() {
+    SandkeeperException thrown =
+        refusedWith(
+            Status.Code.RESOURCE_EXHAUSTED,
+            quotaExceeded().putMetadata("resetTime", "2026-12-01T00:00:00Z").build());
+
+    assertThat(thrown)
+        .isInstanceOfSatisfying(
+            QuotaExceededException.class,
+            e -> {
+              assertThat(e.limitId()).isEqualTo("2");
+              assertThat(e.period()).isEqualTo(LimitPeriod.LIMIT_PERIOD_MONTH);
+              assertThat(e.remainingNanoUsd()).isEqualTo(12);
+              assertThat(e.remainingUsd()).isEqualTo("0.000000012");
+              assertThat(e.neededNanoUsd()).isEqualTo(2_112_500);
+              assertThat(e.neededUsd()).isEqualTo("0.002112500");
+              assertThat(e.resetTime()).contains(Instant.parse("2026-12-01T00:00:00Z"));
+              assertThat(e.reason()).isEqualTo("QUOTA_EXCEEDED");
+            });
+  }
+
+  @Test
+  void limitThatNeverResetsHasNoResetTime() {
+    SandkeeperException thrown =
+        refusedWith(Status.Code.RESOURCE_EXHAUSTED, quotaExceeded().build());
+
+    assertThat(thrown)
+        .isInstanceOfSatisfying(
+            QuotaExceededException.class, e -> assertThat(e.resetTime()).isEmpty());
+  }
+
+  @Test
+  void refusalByALimitWithFiguresThatCannotBeReadKeepsThemAsTheyCame() {
+    for (String key : List.of("period", "remainingNanoUsd", "neededNanoUsd", "resetTime")) {
+      SandkeeperException thrown =
+          refusedWith(
+              Status.Code.RESOURCE_EXHAUSTED, quotaExceeded().putMetadata(key, "soon").build());
+
+      assertThat(thrown).isNotInstanceOf(QuotaExceededException.class);
+      assertThat(thrown.metadata()).containsEntry(key, "soon");
+    }
+  }
+
+  private static ErrorInfo.Builder quotaExceeded() {
+    return ErrorInfo.newBuilder()
+        .setReason("QUOTA_EXCEEDED")
+        .putMetadata("limitId", "2")
+        .putMetadata("period", "MONTH")
+        .putMetadata("remainingNanoUsd", "12")
+        .putMetadata("neededNanoUsd", "2112500");
   }
 
   @Test
@@ -85,7 +138,7 @@ class SandkeeperExceptionTest {
             .setValue(ByteString.copyFrom(new byte[] {-1, -1, -1}))
             .build();
 
-    SandkeeperException thrown = refused(status(Status.Code.ABORTED).addDetails(broken).build());
+    SandkeeperException thrown = refusedWith(Status.Code.ABORTED, broken);
 
     assertThat(thrown.code()).isEqualTo(Status.Code.ABORTED);
     assertThat(thrown.reason()).isEqualTo("ABORTED");
@@ -95,7 +148,7 @@ class SandkeeperExceptionTest {
   @Test
   void unreachableServerIsNamedByItsCode() {
     try (SandkeeperClient client =
-        SandkeeperClient.builder("127.0.0.1:1", "key").plaintext().build()) {
+        SandkeeperClient.builder("127.0.0.1:1").apiKey("key").plaintext().build()) {
       assertThatThrownBy(client::getQuota)
           .isInstanceOfSatisfying(
               SandkeeperException.class, e -> assertThat(e.reason()).isEqualTo("UNAVAILABLE"));
@@ -103,29 +156,17 @@ class SandkeeperExceptionTest {
   }
 
   private static SandkeeperException refusedWith(Status.Code code, Message... details) {
-    com.google.rpc.Status.Builder status = status(code);
-    for (Message detail : details) {
-      status.addDetails(Any.pack(detail));
-    }
-    return refused(status.build());
-  }
-
-  private static com.google.rpc.Status.Builder status(Status.Code code) {
-    return com.google.rpc.Status.newBuilder().setCode(code.value()).setMessage("Refused.");
-  }
-
-  private static SandkeeperException refused(com.google.rpc.Status status) {
     SandboxServiceGrpc.SandboxServiceImplBase service =
         new SandboxServiceGrpc.SandboxServiceImplBase() {
           @Override
           public void createSandbox(
               CreateSandboxRequest request, StreamObserver<CreateSandboxResponse> answer) {
-            answer.onError(StatusProto.toStatusRuntimeException(status));
+            answer.onError(Refusals.of(code, details));
           }
         };
     try (FakeServer server = new FakeServer(service);
         SandkeeperClient client = server.client()) {
-      client.createSandbox(CreateSandboxRequest.getDefaultInstance());
+      client.createSandbox();
       throw new AssertionError("the call was not refused");
     } catch (SandkeeperException e) {
       return e;

@@ -4,7 +4,6 @@ import dev.sandkeeper.client.SandkeeperClient;
 import dev.sandkeeper.v1.CostRecord;
 import dev.sandkeeper.v1.LimitPeriod;
 import dev.sandkeeper.v1.ListCostRecordsRequest;
-import dev.sandkeeper.v1.ListCostRecordsResponse;
 import dev.sandkeeper.v1.Price;
 import dev.sandkeeper.v1.QuotaStatus;
 import dev.sandkeeper.v1.Sandbox;
@@ -99,16 +98,11 @@ final class Books {
   }
 
   private long showCostRecords(String sandboxId) {
-    List<CostRecord> records = new ArrayList<>();
-    ListCostRecordsRequest.Builder request =
-        ListCostRecordsRequest.newBuilder().setSandboxId(sandboxId);
-    ListCostRecordsResponse page;
-    do {
-      page = client.listCostRecords(request.build());
-      records.addAll(page.getCostRecordsList());
-      request.setPageToken(page.getNextPageToken());
-    } while (!page.getNextPageToken().isEmpty());
-    records.sort(Comparator.comparing(record -> Text.instant(record.getStartTime())));
+    List<CostRecord> records =
+        client
+            .listCostRecords(ListCostRecordsRequest.newBuilder().setSandboxId(sandboxId).build())
+            .sorted(Comparator.comparing(record -> Text.instant(record.getStartTime())))
+            .toList();
 
     List<List<String>> rows = new ArrayList<>();
     rows.add(List.of("from", "to", "for", "amount in USD"));

@@ -1,10 +1,11 @@
 package dev.sandkeeper.client.tour;
 
+import dev.sandkeeper.client.ExecutionEvent;
 import dev.sandkeeper.client.ExecutionStream;
+import dev.sandkeeper.client.SandboxHandle;
 import dev.sandkeeper.client.SandkeeperClient;
 import dev.sandkeeper.v1.CreateSandboxRequest;
-import dev.sandkeeper.v1.Finished;
-import dev.sandkeeper.v1.Resources;
+import dev.sandkeeper.v1.Sandbox;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
@@ -55,26 +56,27 @@ final class Job {
 
   LeasedSandbox createSandbox(CreateSandboxRequest request) {
     long start = nanoTime.getAsLong();
-    LeasedSandbox sandbox = LeasedSandbox.create(client, request);
-    Resources resources = sandbox.sandbox().getResources();
+    LeasedSandbox leased = LeasedSandbox.create(client, request);
+    Duration ready = since(start);
+    Sandbox sandbox = leased.sandbox().describe();
     out.printf(
         Locale.ROOT,
         "%nSandbox %s is ready after %s: %d cores, %d MiB, tier %s, engine %s, ends itself after %s%n",
-        sandbox.id(),
-        Text.seconds(since(start)),
-        resources.getCpuCores(),
-        resources.getMemoryMib(),
-        sandbox.sandbox().getTier(),
-        sandbox.sandbox().getEngine(),
-        Text.seconds(sandbox.sandbox().getTimeout()));
-    return sandbox;
+        sandbox.getSandboxId(),
+        Text.seconds(ready),
+        sandbox.getResources().getCpuCores(),
+        sandbox.getResources().getMemoryMib(),
+        sandbox.getTier(),
+        sandbox.getEngine(),
+        Text.seconds(sandbox.getTimeout()));
+    return leased;
   }
 
-  void runPython(LeasedSandbox sandbox) {
+  void runPython(SandboxHandle sandbox) {
     out.printf("%nPython, each line when it arrives:%n");
     List<Duration> arrivals = new ArrayList<>();
     long start = nanoTime.getAsLong();
-    try (ExecutionStream stream = client.runPython(sandbox.id(), PYTHON)) {
+    try (ExecutionStream stream = sandbox.python(PYTHON).stream()) {
       finish(
           stream,
           line -> {
@@ -93,31 +95,30 @@ final class Job {
     }
   }
 
-  void runShell(LeasedSandbox sandbox) {
+  void runShell(SandboxHandle sandbox) {
     out.printf("%nShell: %s%n", SHELL);
-    try (ExecutionStream stream = client.runShell(sandbox.id(), SHELL)) {
+    try (ExecutionStream stream = sandbox.shell(SHELL).stream()) {
       finish(stream, line -> out.println("    " + line));
     }
   }
 
   /** Sends a file in, lets a program change it, and fetches the result. */
-  void moveFile(LeasedSandbox sandbox) throws IOException {
+  void moveFile(SandboxHandle sandbox) throws IOException {
     out.printf("%nFile: upload, sort in the sandbox, download:%n");
     Path folder = Files.createTempDirectory("sandkeeper-tour");
     Path source = folder.resolve("words.txt");
     Path target = folder.resolve("sorted.txt");
     try {
       Files.writeString(source, "sand\nkeeper\nbucket\nspade\n", StandardCharsets.UTF_8);
-      client.files(sandbox.id()).upload(source, "words.txt");
-      if (!Arrays.equals(
-          Files.readAllBytes(source), client.files(sandbox.id()).download("words.txt"))) {
+      sandbox.files().upload(source, "words.txt");
+      if (!Arrays.equals(Files.readAllBytes(source), sandbox.files().download("words.txt"))) {
         throw new TourFailure("the downloaded file differs from the uploaded one");
       }
       try (ExecutionStream stream =
-          client.runShell(sandbox.id(), "LC_ALL=C sort words.txt > sorted.txt")) {
+          sandbox.shell("LC_ALL=C sort words.txt > sorted.txt").stream()) {
         finish(stream, line -> out.println("    " + line));
       }
-      client.files(sandbox.id()).download("sorted.txt", target);
+      sandbox.files().download("sorted.txt", target);
       List<String> sorted = Files.readAllLines(target, StandardCharsets.UTF_8);
       if (!sorted.equals(List.of("bucket", "keeper", "sand", "spade"))) {
         throw new TourFailure("the sorted file is not sorted: " + sorted);
@@ -139,22 +140,23 @@ final class Job {
   private void finish(ExecutionStream stream, Consumer<String> onLine) {
     LineReader stdout = new LineReader(onLine);
     LineReader stderr = new LineReader(line -> out.println("    stderr: " + line));
-    Finished finished = stream.await(stdout, stderr);
+    ExecutionEvent.Finished finished = stream.await(stdout, stderr);
     stdout.finish();
     stderr.finish();
     String outcome =
-        finished.hasExitCode()
-            ? "exit code " + finished.getExitCode()
-            : "no exit code, " + Text.word(finished.getReason(), "FINISH_REASON_");
+        finished.exitCode().isPresent()
+            ? "exit code " + finished.exitCode().getAsInt()
+            : "no exit code, " + Text.word(finished.reason(), "FINISH_REASON_");
     out.printf(
         "    %s after %s, %s, cost USD %s%n",
         outcome,
-        Text.seconds(finished.getDuration()),
-        finished.hasCpuMicros()
-            ? Text.seconds(Duration.ofNanos(finished.getCpuMicros() * 1000)) + " of processor time"
+        Text.seconds(finished.duration()),
+        finished.cpuMicros().isPresent()
+            ? Text.seconds(Duration.ofNanos(finished.cpuMicros().getAsLong() * 1000))
+                + " of processor time"
             : "processor time not measured",
-        Text.usd(finished.getCostNanoUsd()));
-    if (!finished.hasExitCode() || finished.getExitCode() != 0) {
+        Text.usd(finished.costNanoUsd()));
+    if (!finished.succeeded()) {
       throw new TourFailure("the program failed: " + outcome);
     }
   }

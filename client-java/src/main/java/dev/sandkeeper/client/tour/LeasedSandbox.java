@@ -1,34 +1,27 @@
 package dev.sandkeeper.client.tour;
 
+import dev.sandkeeper.client.SandboxHandle;
 import dev.sandkeeper.client.SandkeeperClient;
 import dev.sandkeeper.v1.CreateSandboxRequest;
-import dev.sandkeeper.v1.Sandbox;
 
 /** A sandbox that is ended on every way out, also when the process is asked to stop. */
 final class LeasedSandbox implements AutoCloseable {
-  private final SandkeeperClient client;
-  private final Sandbox sandbox;
+  private final SandboxHandle sandbox;
   private final Thread hook = new Thread(this::endOnce, "end-sandbox");
   private boolean ended;
 
-  private LeasedSandbox(SandkeeperClient client, Sandbox sandbox) {
-    this.client = client;
+  private LeasedSandbox(SandboxHandle sandbox) {
     this.sandbox = sandbox;
   }
 
   static LeasedSandbox create(SandkeeperClient client, CreateSandboxRequest request) {
-    LeasedSandbox leased = new LeasedSandbox(client, client.createSandbox(request));
+    LeasedSandbox leased = new LeasedSandbox(client.createSandbox(request));
     Runtime.getRuntime().addShutdownHook(leased.hook);
     return leased;
   }
 
-  /** Returns the sandbox as it was when it was created. */
-  Sandbox sandbox() {
+  SandboxHandle sandbox() {
     return sandbox;
-  }
-
-  String id() {
-    return sandbox.getSandboxId();
   }
 
   /** Ends the sandbox; does nothing when it was ended before. */
@@ -45,7 +38,7 @@ final class LeasedSandbox implements AutoCloseable {
 
   private synchronized void endOnce() {
     if (!ended) {
-      client.terminateSandbox(id());
+      sandbox.terminate();
       ended = true;
     }
   }

@@ -34,7 +34,8 @@ public final class Tour {
   static int run(String target, Path keyFile, PrintStream out, PrintStream err) {
     try {
       String key = Files.readString(keyFile, StandardCharsets.UTF_8).strip();
-      try (SandkeeperClient client = SandkeeperClient.builder(target, key).plaintext().build()) {
+      try (SandkeeperClient client =
+          SandkeeperClient.builder(target).apiKey(key).plaintext().build()) {
         run(client, out, System::nanoTime);
       }
       return 0;
@@ -54,10 +55,10 @@ public final class Tour {
     books.limitTheDay();
     String sandboxId;
     try (LeasedSandbox sandbox = job.createSandbox(CreateSandboxRequest.getDefaultInstance())) {
-      sandboxId = sandbox.id();
-      job.runPython(sandbox);
-      job.runShell(sandbox);
-      job.moveFile(sandbox);
+      sandboxId = sandbox.sandbox().id();
+      job.runPython(sandbox.sandbox());
+      job.runShell(sandbox.sandbox());
+      job.moveFile(sandbox.sandbox());
       job.end(sandbox);
     }
     books.show(client.getSandbox(sandboxId));

@@ -55,6 +55,8 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -205,6 +207,15 @@ final class FakeSandkeeper implements AutoCloseable {
     }
   }
 
+  private static ByteString sha256(ByteString content) {
+    try {
+      byte[] hash = MessageDigest.getInstance("SHA-256").digest(content.toByteArray());
+      return ByteString.copyFrom(hash);
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
   private final class Files extends FileServiceGrpc.FileServiceImplBase {
     @Override
     public StreamObserver<WriteFileRequest> writeFile(StreamObserver<WriteFileResponse> answer) {
@@ -227,7 +238,7 @@ final class FakeSandkeeper implements AutoCloseable {
         @Override
         public void onCompleted() {
           files.put(path, content);
-          answer(answer, WriteFileResponse.getDefaultInstance());
+          answer(answer, WriteFileResponse.newBuilder().setSha256(sha256(content)).build());
         }
       };
     }

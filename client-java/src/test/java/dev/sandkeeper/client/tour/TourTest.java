@@ -125,7 +125,7 @@ class TourTest {
   private void run() throws IOException {
     AtomicLong now = new AtomicLong();
     try (SandkeeperClient client =
-        SandkeeperClient.builder(server.target(), "key").plaintext().build()) {
+        SandkeeperClient.builder(server.target()).apiKey("key").plaintext().build()) {
       Tour.run(client, out(), () -> now.addAndGet(perLook.toNanos()));
     }
   }

@@ -29,7 +29,8 @@ final class CodeWarm implements Row {
     Workplace place = Objects.requireNonNull(workplace);
     StringBuilder stdout = new StringBuilder();
     long start = System.nanoTime();
-    try (ExecutionStream stream = place.client().runPython(place.sandboxId(), "print(1)")) {
+    try (ExecutionStream stream =
+        place.client().sandbox(place.sandboxId()).python("print(1)").stream()) {
       Outcomes.requireSuccess(stream.await(bytes -> stdout.append(bytes.toStringUtf8()), _ -> {}));
     }
     double millis = Timing.millisSince(start);

@@ -39,7 +39,7 @@ final class ExecTrue implements Row {
             .build();
     long start = System.nanoTime();
     try (ExecutionStream stream = place.client().execute(request)) {
-      Outcomes.requireSuccess(stream.await(_ -> {}, _ -> {}));
+      Outcomes.requireSuccess(stream.await());
     }
     return Timing.millisSince(start);
   }

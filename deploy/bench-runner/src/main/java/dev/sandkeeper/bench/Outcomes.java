@@ -1,6 +1,6 @@
 package dev.sandkeeper.bench;
 
-import dev.sandkeeper.v1.Finished;
+import dev.sandkeeper.client.ExecutionEvent;
 
 /** Holds executions to what they were for: a figure of something that failed says nothing. */
 final class Outcomes {
@@ -11,9 +11,9 @@ final class Outcomes {
    *
    * @throws BenchException when it ended otherwise
    */
-  static void requireSuccess(Finished finished) {
-    if (!finished.hasExitCode() || finished.getExitCode() != 0) {
-      throw new BenchException("an execution failed: " + finished.toString().replace('\n', ' '));
+  static void requireSuccess(ExecutionEvent.Finished finished) {
+    if (!finished.succeeded()) {
+      throw new BenchException("an execution failed: " + finished);
     }
   }
 }

@@ -71,7 +71,7 @@ final class ServerProcess {
   /** Connects with the admin key. */
   SandkeeperClient connect() throws IOException {
     String key = Files.readString(keyFile(data)).strip();
-    return SandkeeperClient.builder(HOST + ":" + port, key).plaintext().build();
+    return SandkeeperClient.builder(HOST + ":" + port).apiKey(key).plaintext().build();
   }
 
   /** Returns the memory that the process has resident, in bytes. */

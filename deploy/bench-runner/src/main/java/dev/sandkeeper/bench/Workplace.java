@@ -28,7 +28,7 @@ final class Workplace {
     SandkeeperClient client = server.connect();
     client.setLimit(LimitPeriod.LIMIT_PERIOD_DAY, LIMIT_NANO_USD);
     CreateSandboxRequest request = CreateSandboxRequest.newBuilder().setTimeout(LIFE).build();
-    return new Workplace(server, client, client.createSandbox(request).getSandboxId());
+    return new Workplace(server, client, client.createSandbox(request).id());
   }
 
   ServerProcess server() {

@@ -1,0 +1,70 @@
+package dev.sandkeeper.client;
+
+import com.google.protobuf.ByteString;
+import dev.sandkeeper.v1.FileInfo;
+import dev.sandkeeper.v1.FileServiceGrpc;
+import dev.sandkeeper.v1.FileType;
+import dev.sandkeeper.v1.ReadFileRequest;
+import dev.sandkeeper.v1.ReadFileResponse;
+import io.grpc.Status;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.util.Optional;
+import java.util.OptionalLong;
+
+/** Takes a file, or a part of one, from a sandbox. */
+final class Download {
+  private final Streams streams;
+  private final TransferListener listener;
+
+  Download(Streams streams, TransferListener listener) {
+    this.streams = streams;
+    this.listener = listener;
+  }
+
+  /** Writes what was asked for and returns the file as it was when reading began. */
+  FileInfo receive(ReadFileRequest request, OutputStream target) throws IOException {
+    try (MessageReader<ReadFileResponse> parts =
+        MessageReader.open(streams, FileServiceGrpc.getReadFileMethod(), request)) {
+      FileInfo file =
+          parts
+              .next()
+              .orElseThrow(() -> broken("The server ended the stream without an answer."))
+              .getFile();
+      OptionalLong size = size(file, request);
+      long received = 0;
+      for (Optional<ReadFileResponse> part = parts.next(); part.isPresent(); part = parts.next()) {
+        ByteString data = part.get().getData();
+        data.writeTo(target);
+        received += data.size();
+        listener.onProgress(received, size);
+      }
+      if (size.isPresent() && size.getAsLong() != received) {
+        throw broken(
+            "The file changed while it was read: "
+                + received
+                + " bytes came of "
+                + size.getAsLong()
+                + ".");
+      }
+      return file;
+    }
+  }
+
+  /**
+   * Returns how many bytes will come. A link has no size of its own, and what a kernel makes up as
+   * it is read says zero.
+   */
+  private static OptionalLong size(FileInfo file, ReadFileRequest request) {
+    if (file.getType() != FileType.FILE_TYPE_FILE || file.getSizeBytes() == 0) {
+      return OptionalLong.empty();
+    }
+    long behind = Math.max(0, file.getSizeBytes() - request.getOffset());
+    return OptionalLong.of(
+        request.getLength() == 0 ? behind : Math.min(behind, request.getLength()));
+  }
+
+  private static SandkeeperException broken(String text) {
+    return SandkeeperException.local(Status.Code.DATA_LOSS, text, null);
+  }
+}
