@@ -275,3 +275,10 @@ func TestTLSIsSpokenUnlessToldOtherwise(t *testing.T) {
 		t.Errorf("%d calls came through", calls.Load())
 	}
 }
+
+func TestADeadlineThatTheServerSeesFirstIsTheContextsErrorToo(t *testing.T) {
+	err := refused(t, refusal(codes.DeadlineExceeded, "DEADLINE_EXCEEDED"))
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v is not context.DeadlineExceeded", err)
+	}
+}

@@ -83,7 +83,7 @@ func (e *Error) Error() string {
 	return line.String()
 }
 
-// Unwrap returns the context's error when the call ended with its context.
+// Unwrap returns the context's error when the call ended with its context or its deadline.
 func (e *Error) Unwrap() error { return e.cause }
 
 // GRPCStatus returns what gRPC said, for status.FromError.
@@ -101,6 +101,10 @@ func toError(ctx context.Context, err error) error {
 	}
 	said := status.Convert(err)
 	e := &Error{Code: said.Code(), Message: said.Message(), status: said, cause: ctx.Err()}
+	if e.Code == codes.DeadlineExceeded {
+		// The server, which is told of the deadline, may see it pass before the context does.
+		e.cause = context.DeadlineExceeded
+	}
 	own := false
 	for _, detail := range said.Details() {
 		switch detail := detail.(type) {
