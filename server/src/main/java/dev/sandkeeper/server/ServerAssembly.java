@@ -187,6 +187,9 @@ final class ServerAssembly implements AutoCloseable {
     telemetry.instruments().observeQuotas(() -> quotas(sandboxes.sandboxes(), limits, clock));
     Calls calls = new Calls(apiKeys);
     EventStream events = new EventStream(configuration.execution().heartbeatInterval(), clock);
+    SandboxFiles files =
+        new SandboxFiles(
+            sandboxes.sandboxes(), new FileAudit(transactions, auditLog, clock), fileLimits());
     Api api =
         new Api(
             calls,
@@ -196,8 +199,7 @@ final class ServerAssembly implements AutoCloseable {
             sandboxes.sandboxes(),
             SandboxRepositories.templates(transactions),
             executions,
-            new SandboxFiles(
-                sandboxes.sandboxes(), new FileAudit(transactions, auditLog, clock), fileLimits()),
+            files,
             new Prices(LedgerRepositories.prices(transactions), ledgerSettings),
             limits,
             LedgerRepositories.costs(transactions),
@@ -213,8 +215,10 @@ final class ServerAssembly implements AutoCloseable {
             calls,
             events,
             executions,
+            files,
             telemetry.httpTelemetry(),
-            configuration.server().maxMessageBytes());
+            configuration.server().maxMessageBytes(),
+            configuration.cors().allowedOrigins());
     open(api, http, executor);
   }
 

@@ -5,6 +5,7 @@ import dev.sandkeeper.server.base.Principal;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.Scope;
+import dev.sandkeeper.server.execution.FileRange;
 import dev.sandkeeper.server.execution.SandboxFiles;
 import dev.sandkeeper.v1.FileServiceGrpc;
 import dev.sandkeeper.v1.ListDirectoryRequest;
@@ -48,8 +49,7 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
             principal,
             new SandboxId(request.getSandboxId()),
             request.getPath(),
-            request.getOffset(),
-            request.getLength(),
+            _ -> new FileRange(request.getOffset(), request.getLength()),
             file ->
                 sender.send(
                     ReadFileResponse.newBuilder().setFile(FileMapper.toProto(file)).build()),

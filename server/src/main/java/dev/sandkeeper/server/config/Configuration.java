@@ -3,6 +3,7 @@ package dev.sandkeeper.server.config;
 import java.net.URI;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Collectors;
@@ -14,6 +15,7 @@ import java.util.stream.Collectors;
  * @param dataFolder where the server keeps everything
  * @param nodeId the name of this machine; empty for the host's name
  * @param server the front door
+ * @param cors which web pages may call
  * @param database the database
  * @param localEngine the engine on this machine
  * @param ledger how far ahead is paid
@@ -28,6 +30,7 @@ public record Configuration(
     Optional<String> nodeId,
     Optional<Path> bootstrapKeyFile,
     Server server,
+    Cors cors,
     Database database,
     LocalEngine localEngine,
     Ledger ledger,
@@ -39,6 +42,18 @@ public record Configuration(
 
   /** The front door. */
   public record Server(String host, int port, int maxMessageBytes, Duration shutdownGrace) {}
+
+  /**
+   * Which web pages of other origins browsers let call the server.
+   *
+   * @param allowedOrigins such as {@code https://app.example}; {@code *} for all; empty for none
+   */
+  public record Cors(List<String> allowedOrigins) {
+    /** Copies the origins. */
+    public Cors {
+      allowedOrigins = List.copyOf(allowedOrigins);
+    }
+  }
 
   /**
    * The database.

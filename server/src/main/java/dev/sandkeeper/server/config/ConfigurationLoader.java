@@ -68,6 +68,7 @@ public final class ConfigurationLoader {
                 reader.integer("server.port", 0, MAX_PORT),
                 (int) reader.bytes("server.max-message-size", 64 * KIB, 64 * MIB),
                 reader.duration("server.shutdown-grace", Duration.ZERO, Duration.ofHours(1))),
+            new Configuration.Cors(reader.origins("server.cors.allowed-origins")),
             new Configuration.Database(
                 reader.optionalText("database.url"),
                 reader.text("database.owner-user"),

@@ -2,6 +2,7 @@ package dev.sandkeeper.server.config;
 
 import com.typesafe.config.Config;
 import com.typesafe.config.ConfigException;
+import com.typesafe.config.ConfigValueType;
 import java.net.URI;
 import java.net.URISyntaxException;
 import java.nio.file.InvalidPathException;
@@ -12,12 +13,18 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
+import java.util.regex.Pattern;
 
 /**
  * Reads keys with their types and ranges, noting each problem and going on with the default, so
  * that one start shows every problem.
  */
 final class ConfigurationReader {
+  private static final Pattern COMMA = Pattern.compile(",");
+  private static final Pattern ORIGIN =
+      Pattern.compile(
+          "\\*|https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\\[[0-9a-f:]+](:[0-9]{1,5})?");
+
   private final Config config;
   private final Config defaults;
   private final List<String> problems;
@@ -84,6 +91,27 @@ final class ConfigurationReader {
           }
           return uri;
         });
+  }
+
+  /** Reads a list of web origins; as text, as in the environment, they stand between commas. */
+  List<String> origins(String key) {
+    List<String> values =
+        read(
+            key,
+            source ->
+                source.getValue(key).valueType() == ConfigValueType.STRING
+                    ? COMMA.splitAsStream(source.getString(key)).toList()
+                    : source.getStringList(key));
+    List<String> origins =
+        values.stream().map(String::strip).filter(value -> !value.isEmpty()).toList();
+    effective.put(key, origins.toString());
+    for (String origin : origins) {
+      if (!ORIGIN.matcher(origin).matches()) {
+        problems.add(
+            key + ": " + origin + " (expected: * or an origin such as https://app.example:8443)");
+      }
+    }
+    return origins;
   }
 
   boolean flag(String key) {

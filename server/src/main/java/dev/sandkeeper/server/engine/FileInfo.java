@@ -12,6 +12,13 @@ import java.time.Instant;
  * @param modifyTime last change of its content, by the sandbox's clock
  */
 public record FileInfo(String path, Type type, long sizeBytes, int mode, Instant modifyTime) {
+  /**
+   * Says whether reading the path gives as many bytes as its size says. A link has no size of its
+   * own, and what a kernel makes up as it is read says zero.
+   */
+  public boolean sizeKnown() {
+    return type == Type.FILE && sizeBytes > 0;
+  }
 
   /** What a file is. */
   public enum Type {

@@ -45,8 +45,7 @@ public final class SandboxFiles {
   /**
    * Reads a range of a file.
    *
-   * @param offset the first byte
-   * @param length how many bytes; 0 for all to the end
+   * @param range says which, once it is known what the path names
    * @param begin told of the file before its bytes
    * @param chunk told of the bytes in order; may block
    * @throws SandkeeperException {@link ErrorReason#SIZE_LIMIT_EXCEEDED} when there is more to read
@@ -56,8 +55,7 @@ public final class SandboxFiles {
       Principal principal,
       SandboxId sandboxId,
       String path,
-      long offset,
-      long length,
+      Function<FileInfo, FileRange> range,
       Consumer<FileInfo> begin,
       EngineFiles.ChunkConsumer chunk) {
     LiveSandbox sandbox = sandboxes.requireLive(principal, sandboxId);
@@ -65,11 +63,11 @@ public final class SandboxFiles {
         sandbox,
         files -> {
           FileInfo file = files.stat(path);
+          FileRange part = range.apply(file);
           long max = limits.maxDownloadBytes();
-          // A link has no size of its own, and what a kernel makes up as it is read says zero.
-          boolean sizeKnown = file.type() == FileInfo.Type.FILE && file.sizeBytes() > 0;
-          long available = sizeKnown ? Math.max(0, file.sizeBytes() - offset) : max + 1;
-          long wanted = length == 0 ? available : Math.min(length, available);
+          boolean sizeKnown = file.sizeKnown();
+          long available = sizeKnown ? Math.max(0, file.sizeBytes() - part.offset()) : max + 1;
+          long wanted = part.length() == 0 ? available : Math.min(part.length(), available);
           if (sizeKnown && wanted > max) {
             throw tooMuch(path);
           }
@@ -78,7 +76,7 @@ public final class SandboxFiles {
           AtomicLong left = new AtomicLong(max);
           files.read(
               path,
-              offset,
+              part.offset(),
               wanted,
               bytes -> {
                 if (left.addAndGet(-bytes.remaining()) < 0) {
@@ -148,6 +146,18 @@ public final class SandboxFiles {
             writer.append(bytes);
             return path;
           });
+    }
+
+    /** Says whether there is something at the path that {@link #commit} will replace. */
+    public boolean replaces() {
+      try {
+        return inSandbox(sandbox, files -> files.stat(path)) != null;
+      } catch (SandkeeperException e) {
+        if (e.reason() == ErrorReason.FILE_NOT_FOUND) {
+          return false;
+        }
+        throw e;
+      }
     }
 
     /** Puts the file in place. */

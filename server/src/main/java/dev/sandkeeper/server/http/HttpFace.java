@@ -6,6 +6,7 @@ import com.linecorp.armeria.common.HttpResponse;
 import com.linecorp.armeria.server.HttpService;
 import com.linecorp.armeria.server.ServerBuilder;
 import com.linecorp.armeria.server.ServiceRequestContext;
+import com.linecorp.armeria.server.cors.CorsService;
 import com.linecorp.armeria.server.grpc.GrpcService;
 import com.linecorp.armeria.server.grpc.HttpJsonTranscodingOptions;
 import com.linecorp.armeria.server.grpc.HttpJsonTranscodingQueryParamMatchRule;
@@ -13,6 +14,7 @@ import dev.sandkeeper.server.api.Api;
 import dev.sandkeeper.server.api.Calls;
 import dev.sandkeeper.server.api.EventStream;
 import dev.sandkeeper.server.execution.Executions;
+import dev.sandkeeper.server.execution.SandboxFiles;
 import dev.sandkeeper.server.telemetry.HttpTelemetry;
 import dev.sandkeeper.server.telemetry.Spans;
 import io.grpc.protobuf.ProtoServiceDescriptorSupplier;
@@ -20,39 +22,55 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 import java.util.function.BiFunction;
+import java.util.function.Function;
 
 /** The contract for those who speak HTTP without gRPC, on the same port. */
 public final class HttpFace {
   /** Where all of it is found a second time: the path that older callers use. */
   private static final String ALIAS = "/api";
 
+  private static final long PREFLIGHT_SECONDS = 600;
+  static final String EXECUTE_PATH = "/v1/sandboxes/{sandbox_id}/execute";
+  static final String EVENTS_PATH = "/v1/executions/{execution_id}/events";
+  static final List<String> FILE_PATHS =
+      List.of("/v1/sandboxes/{sandbox_id}/files/{*path}", "/v1/sandboxes/{sandbox_id}/files");
+
   private final Api api;
   private final ExecutionRoutes executions;
+  private final FileRoutes files;
   private final HttpTelemetry telemetry;
   private final int maxBodyBytes;
+  private final List<String> allowedOrigins;
 
   /**
    * Makes the face.
    *
    * @param maxBodyBytes the largest JSON body
+   * @param allowedOrigins the web origins whose pages may call, or {@code *}; empty for none
    */
   public HttpFace(
       Api api,
       Calls calls,
       EventStream events,
       Executions executions,
+      SandboxFiles files,
       HttpTelemetry telemetry,
-      int maxBodyBytes) {
+      int maxBodyBytes,
+      List<String> allowedOrigins) {
     this.api = api;
     this.executions = new ExecutionRoutes(calls, executions, events);
+    this.files = new FileRoutes(calls, files);
     this.telemetry = telemetry;
     this.maxBodyBytes = maxBodyBytes;
+    this.allowedOrigins = List.copyOf(allowedOrigins);
   }
 
   /** Adds gRPC and everything of HTTP to the server that is being built. */
   public void addTo(ServerBuilder server) {
     HttpErrors errors = new HttpErrors();
     server.errorHandler(errors);
+    // It warns of every refusal, with its trace; what is the server's fault ErrorMapper logs.
+    server.unloggedExceptionsReportIntervalMillis(0);
     GrpcService grpc =
         api.grpc(
             HttpJsonTranscodingOptions.builder()
@@ -61,14 +79,16 @@ public final class HttpFace {
                     HttpJsonTranscodingQueryParamMatchRule.LOWER_CAMEL_CASE)
                 .errorHandler(errors)
                 .build());
-    JsonCalls json = new JsonCalls(grpc, bindings(grpc), maxBodyBytes);
+    List<Binding> bindings = bindings(grpc);
+    JsonCalls json = new JsonCalls(grpc, bindings, maxBodyBytes);
     server.service(new GrpcCalls(grpc));
     server.service(json);
     server.serviceUnder(ALIAS, json);
+    server.service("/openapi.json", new OpenApiService(bindings));
     route(
         server,
         HttpMethod.POST,
-        "/v1/sandboxes/{sandbox_id}/execute",
+        EXECUTE_PATH,
         maxBodyBytes,
         (context, request) -> {
           Executor executor = Spans.carrying(context.blockingTaskExecutor());
@@ -80,9 +100,45 @@ public final class HttpFace {
     route(
         server,
         HttpMethod.GET,
-        "/v1/executions/{execution_id}/events",
+        EVENTS_PATH,
         maxBodyBytes,
         blocking((context, request) -> executions.attach(context, request.headers())));
+    addFiles(server);
+    if (!allowedOrigins.isEmpty()) {
+      server.decorator(cors());
+    }
+  }
+
+  /** Lets pages of other origins call, and read what gRPC-Web and this face say in headers. */
+  private Function<? super HttpService, CorsService> cors() {
+    return CorsService.builder(allowedOrigins)
+        .allowRequestMethods(
+            HttpMethod.GET, HttpMethod.HEAD, HttpMethod.POST, HttpMethod.PUT, HttpMethod.DELETE)
+        .allowAllRequestHeaders(true) // metadata of gRPC may have any name
+        .exposeHeaders(
+            "grpc-status",
+            "grpc-message",
+            "grpc-status-details-bin",
+            "retry-after",
+            "content-range",
+            "accept-ranges",
+            "content-length")
+        .maxAge(PREFLIGHT_SECONDS)
+        .newDecorator();
+  }
+
+  private void addFiles(ServerBuilder server) {
+    for (String path : FILE_PATHS) {
+      // An upload has the bound of files, which is kept where files are.
+      route(server, HttpMethod.PUT, path, 0, blocking(files::put));
+      route(server, HttpMethod.GET, path, maxBodyBytes, blocking(files::get));
+      route(
+          server,
+          HttpMethod.HEAD,
+          path,
+          maxBodyBytes,
+          blocking((context, _) -> files.head(context)));
+    }
   }
 
   private void route(

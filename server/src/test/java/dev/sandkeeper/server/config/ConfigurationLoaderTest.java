@@ -16,6 +16,8 @@ import java.util.Objects;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 final class ConfigurationLoaderTest {
   private static final Path FULL = Path.of("src/test/resources/config/full.conf");
@@ -63,6 +65,8 @@ final class ConfigurationLoaderTest {
     assertThat(configuration.bootstrapKeyFile()).hasValue(Path.of("/etc/sandkeeper/key"));
     assertThat(configuration.server())
         .isEqualTo(new Configuration.Server("0.0.0.0", 9000, 8 << 20, Duration.ofMinutes(1)));
+    assertThat(configuration.cors())
+        .isEqualTo(new Configuration.Cors(List.of("https://app.example", "http://localhost:5173")));
     assertThat(configuration.database())
         .isEqualTo(
             new Configuration.Database(
@@ -114,15 +118,28 @@ final class ConfigurationLoaderTest {
             Optional.of(FULL),
             Map.of(
                 "SANDKEEPER_SERVER_PORT", "7000",
+                "SANDKEEPER_SERVER_CORS_ALLOWED_ORIGINS", "https://a.example, http://[::1]:80",
                 "SANDKEEPER_LEDGER_LEASE", "90 s",
                 "SANDKEEPER_FILES_MAX_UPLOAD_SIZE", "1 MiB",
                 "SANDKEEPER_TELEMETRY_PROMETHEUS", "true"));
 
     assertThat(configuration.server().port()).isEqualTo(7000);
     assertThat(configuration.server().host()).isEqualTo("0.0.0.0");
+    assertThat(configuration.cors().allowedOrigins())
+        .containsExactly("https://a.example", "http://[::1]:80");
     assertThat(configuration.ledger().lease()).isEqualTo(Duration.ofSeconds(90));
     assertThat(configuration.files().maxUploadBytes()).isEqualTo(1 << 20);
     assertThat(configuration.telemetry().prometheus()).isTrue();
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {"app.example", "https://app.example/", "https://app.example/x", "null", "ftp://a"})
+  void whatIsNoOriginIsRefused(String origin) {
+    assertThatThrownBy(() ->
+            ConfigurationLoader.load(
+                Optional.empty(), Map.of("SANDKEEPER_SERVER_CORS_ALLOWED_ORIGINS", origin)))
+        .hasMessageContaining("server.cors.allowed-origins: " + origin + " (expected: ");
   }
 
   @Test
