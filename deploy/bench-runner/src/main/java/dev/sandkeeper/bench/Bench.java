@@ -25,18 +25,18 @@ public final class Bench {
     System.exit(run(System.out, System.err, arguments));
   }
 
-  private static int run(PrintStream out, PrintStream err, String... arguments) {
+  /** Runs the benchmarks and returns the exit code. */
+  static int run(PrintStream out, PrintStream err, String... arguments) {
     Options options;
-    Lab lab;
     List<Row> rows;
     try {
       options = Options.parse(arguments);
-      lab = new Lab(options.data(), options.serverCommand());
-      rows = new Rows(lab).select(options.only());
+      rows = Rows.select(options.only());
     } catch (BenchException e) {
       err.println("bench: " + e.getMessage());
       return EXIT_USAGE;
     }
+    Lab lab = new Lab(options.data(), options.log(), options.serverCommand());
     Runtime.getRuntime().addShutdownHook(new Thread(lab::close, "end-all"));
     try {
       return measure(options, lab, rows, out);
@@ -59,7 +59,7 @@ public final class Bench {
     for (Row row : rows) {
       out.println("Measuring " + row.spec().name());
       try (lab) {
-        results.add(measurement.take(row));
+        results.add(measurement.take(row, lab));
       }
     }
     out.println();

@@ -1,18 +1,10 @@
 package dev.sandkeeper.bench;
 
-import dev.sandkeeper.client.ExecutionStream;
+import dev.sandkeeper.client.ExecutionResult;
 import java.io.IOException;
-import java.util.Objects;
-import org.jspecify.annotations.Nullable;
 
 /** Runs {@code print(1)} in a context that is warm, to the last event. */
 final class CodeWarm implements Row {
-  private final Lab lab;
-  private @Nullable Workplace workplace;
-
-  CodeWarm(Lab lab) {
-    this.lab = lab;
-  }
 
   @Override
   public Spec spec() {
@@ -20,23 +12,18 @@ final class CodeWarm implements Row {
   }
 
   @Override
-  public void prepare() throws IOException, InterruptedException {
-    workplace = lab.startWorkplace();
+  public Runs start(Lab lab) throws IOException, InterruptedException {
+    Workplace place = lab.startWorkplace();
+    // Makes the context.
+    printOne(place);
+    return Runs.of(() -> Timing.millis(() -> printOne(place)));
   }
 
-  @Override
-  public double sample() {
-    Workplace place = Objects.requireNonNull(workplace);
-    StringBuilder stdout = new StringBuilder();
-    long start = System.nanoTime();
-    try (ExecutionStream stream =
-        place.client().sandbox(place.sandboxId()).python("print(1)").stream()) {
-      Outcomes.requireSuccess(stream.await(bytes -> stdout.append(bytes.toStringUtf8()), _ -> {}));
+  private static void printOne(Workplace place) {
+    ExecutionResult result = place.sandbox().python("print(1)").run();
+    Outcomes.requireSuccess(result.finished());
+    if (!result.stdoutText().equals("1\n")) {
+      throw new BenchException("print(1) printed " + result.stdoutText());
     }
-    double millis = Timing.millisSince(start);
-    if (!stdout.toString().equals("1\n")) {
-      throw new BenchException("print(1) printed " + stdout);
-    }
-    return millis;
   }
 }

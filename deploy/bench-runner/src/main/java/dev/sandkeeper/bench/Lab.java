@@ -12,6 +12,7 @@ import java.util.List;
  */
 final class Lab implements AutoCloseable {
   private final Path data;
+  private final Path log;
   private final List<String> serverCommand;
 
   /** How to end what runs, newest first. Guarded by this. */
@@ -19,16 +20,18 @@ final class Lab implements AutoCloseable {
 
   /**
    * @param data the folder for the server's data
+   * @param log the file that the server's output is added to
    * @param serverCommand the program that is the server, with its arguments
    */
-  Lab(Path data, List<String> serverCommand) {
+  Lab(Path data, Path log, List<String> serverCommand) {
     this.data = data;
+    this.log = log;
     this.serverCommand = List.copyOf(serverCommand);
   }
 
   /** Starts a server on a free port and waits until it serves. */
   ServerProcess startServer() throws IOException, InterruptedException {
-    ServerProcess server = ServerProcess.launch(serverCommand, data);
+    ServerProcess server = ServerProcess.launch(serverCommand, data, log);
     endLater(server::stop);
     server.awaitServing();
     return server;
@@ -41,11 +44,10 @@ final class Lab implements AutoCloseable {
     return workplace;
   }
 
-  /** Starts a raw container like a sandbox that runs. */
-  RawContainer startRawContainer(Workplace like) throws IOException, InterruptedException {
-    RawContainer container = RawContainer.like(like.sandboxId(), data);
+  /** Makes a raw container like a sandbox that runs; it does not run yet. */
+  RawContainer makeRawContainer(Workplace like) throws IOException, InterruptedException {
+    RawContainer container = RawContainer.like(like.sandbox().id(), data);
     endLater(container::remove);
-    container.start();
     return container;
   }
 

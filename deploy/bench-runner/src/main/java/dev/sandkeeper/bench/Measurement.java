@@ -32,16 +32,18 @@ final class Measurement {
   }
 
   /** Takes the runs of a row, in turns ours and raw. */
-  Result take(Row row) throws IOException, InterruptedException {
+  Result take(Row row, Lab lab) throws IOException, InterruptedException {
     Row.Spec spec = row.spec();
-    row.prepare();
-    warmUp(row);
+    Row.Runs runs = row.start(lab);
+    warmUp(spec, runs);
     List<Double> ours = new ArrayList<>();
     List<Double> raw = new ArrayList<>();
     long start = nanoTime.getAsLong();
     while (wantsMore(spec, ours.size(), nanoTime.getAsLong() - start)) {
-      ours.add(row.sample());
-      row.rawSample().ifPresent(raw::add);
+      ours.add(runs.ours().take());
+      if (runs.raw().isPresent()) {
+        raw.add(runs.raw().get().take());
+      }
     }
     return new Result(
         spec,
@@ -49,12 +51,12 @@ final class Measurement {
         raw.isEmpty() ? Optional.empty() : Optional.of(percentiles(raw, spec)));
   }
 
-  private void warmUp(Row row) throws IOException, InterruptedException {
-    int runs = Math.min(row.spec().warmUp(), asked.orElse(Integer.MAX_VALUE));
-    for (int run = 0; run < runs; run++) {
-      row.sample();
-      if (run < RAW_WARM_UP) {
-        row.rawSample();
+  private void warmUp(Row.Spec spec, Row.Runs runs) throws IOException, InterruptedException {
+    int count = Math.min(spec.warmUp(), asked.orElse(Integer.MAX_VALUE));
+    for (int run = 0; run < count; run++) {
+      runs.ours().take();
+      if (runs.raw().isPresent() && run < RAW_WARM_UP) {
+        runs.raw().get().take();
       }
     }
   }

@@ -14,7 +14,8 @@ import java.util.OptionalInt;
  * @param samples how many runs each row gets; empty for the usual number
  * @param check whether a floor that is missed is a failure
  * @param json where the results go
- * @param data the folder for the server's data, which is there and empty
+ * @param data the folder for the server's data, which is there
+ * @param log the file that the server's output is added to
  * @param serverCommand the program that is the server, with its arguments
  */
 record Options(
@@ -23,6 +24,7 @@ record Options(
     boolean check,
     Optional<Path> json,
     Path data,
+    Path log,
     List<String> serverCommand) {
 
   private static final int MAX_SAMPLES = 100_000;
@@ -34,7 +36,7 @@ record Options(
 
   /**
    * Reads a command line: {@code [--only NAME,...] [--samples N] [--check] [--json FILE] --data
-   * FOLDER -- SERVER [ARGUMENT...]}.
+   * FOLDER --log FILE -- SERVER [ARGUMENT...]}.
    *
    * @throws BenchException when it says something else
    */
@@ -45,6 +47,7 @@ record Options(
     boolean check = false;
     Optional<Path> json = Optional.empty();
     Optional<Path> data = Optional.empty();
+    Optional<Path> log = Optional.empty();
     while (!words.isEmpty()) {
       String word = words.remove();
       switch (word) {
@@ -53,11 +56,12 @@ record Options(
         case "--check" -> check = true;
         case "--json" -> json = Optional.of(Path.of(value(word, words, "a file")));
         case "--data" -> data = Optional.of(Path.of(value(word, words, "a folder")));
+        case "--log" -> log = Optional.of(Path.of(value(word, words, "a file")));
         case "--" -> {
-          if (words.isEmpty() || data.isEmpty()) {
-            throw new BenchException("both --data and the server's command are needed");
+          if (data.isEmpty() || log.isEmpty() || words.isEmpty()) {
+            throw new BenchException("--data, --log and the server's command are needed");
           }
-          return new Options(only, samples, check, json, data.get(), List.copyOf(words));
+          return new Options(only, samples, check, json, data.get(), log.get(), List.copyOf(words));
         }
         default -> throw new BenchException("unknown option " + word + " (see --help)");
       }

@@ -57,8 +57,8 @@ final class Report {
     return JSON.writeValueAsString(array) + "\n";
   }
 
-  private static BigDecimal number(double value) {
-    return new BigDecimal(value, PRECISION).stripTrailingZeros();
+  private static double number(double value) {
+    return new BigDecimal(value, PRECISION).doubleValue();
   }
 
   private static List<String> row(Result result) {
@@ -93,7 +93,11 @@ final class Report {
           case LOWER -> "at most";
           case HIGHER -> "at least";
         };
-    return of + " " + relation + " " + number(spec.floor().bound()).toPlainString();
+    return of
+        + " "
+        + relation
+        + " "
+        + BigDecimal.valueOf(spec.floor().bound()).stripTrailingZeros().toPlainString();
   }
 
   /** Words to the left, numbers to the right. */

@@ -1,33 +1,20 @@
 package dev.sandkeeper.bench;
 
 import java.io.IOException;
-import java.util.OptionalDouble;
+import java.util.Optional;
 
-/** One figure: how to take a run of ours, and a run of the raw primitive it is compared with. */
+/** One figure. */
 interface Row {
 
   /** Returns what the figure is. */
   Spec spec();
 
-  /** Starts what the runs need; the {@link Lab} ends it after the last one. */
-  void prepare() throws IOException, InterruptedException;
-
   /**
-   * Takes a run of ours.
+   * Starts what the runs need.
    *
-   * @return the value, in the row's unit
-   * @throws BenchException when what was measured did not do what it should
+   * @param lab what starts it, and ends it after the last run
    */
-  double sample() throws IOException, InterruptedException;
-
-  /**
-   * Takes a run of the raw primitive.
-   *
-   * @return the value, in the row's unit; empty when there is no such primitive
-   */
-  default OptionalDouble rawSample() throws IOException, InterruptedException {
-    return OptionalDouble.empty();
-  }
+  Runs start(Lab lab) throws IOException, InterruptedException;
 
   /**
    * What a figure is.
@@ -40,4 +27,36 @@ interface Row {
    * @param leastRuns how many runs count at least, also when they take more than the row's time
    */
   record Spec(String name, String unit, Better better, Floor floor, int warmUp, int leastRuns) {}
+
+  /**
+   * What is measured again and again.
+   *
+   * @param ours through the server
+   * @param raw what it is compared with, where there is such a thing
+   */
+  record Runs(Run ours, Optional<Run> raw) {
+
+    /** Returns runs with nothing to compare them with. */
+    static Runs of(Run ours) {
+      return new Runs(ours, Optional.empty());
+    }
+
+    /** Returns runs that take turns with those of the raw primitive. */
+    static Runs of(Run ours, Run raw) {
+      return new Runs(ours, Optional.of(raw));
+    }
+  }
+
+  /** A run. */
+  @FunctionalInterface
+  interface Run {
+
+    /**
+     * Takes it.
+     *
+     * @return its value, in the row's unit
+     * @throws BenchException when what was measured did not do what it should
+     */
+    double take() throws IOException, InterruptedException;
+  }
 }

@@ -2,7 +2,6 @@ package dev.sandkeeper.bench;
 
 import dev.sandkeeper.client.SandkeeperClient;
 import java.io.IOException;
-import java.net.ConnectException;
 import java.net.HttpURLConnection;
 import java.net.InetAddress;
 import java.net.ServerSocket;
@@ -15,7 +14,7 @@ import java.util.concurrent.TimeUnit;
 
 /** A server as a process of its own, in its default configuration but for port and data folder. */
 final class ServerProcess {
-  private static final Duration START_TIMEOUT = Duration.ofMinutes(1);
+  private static final Duration START_TIMEOUT = Duration.ofMinutes(5);
   private static final Duration STOP_TIMEOUT = Duration.ofMinutes(1);
   private static final Duration POLL_TIMEOUT = Duration.ofSeconds(5);
   private static final Duration POLL_INTERVAL = Duration.ofMillis(2);
@@ -24,48 +23,56 @@ final class ServerProcess {
   private final Process process;
   private final int port;
   private final Path data;
+  private final Path log;
   private final long launchNanos;
+  private Duration startTime = Duration.ZERO;
 
-  private ServerProcess(Process process, int port, Path data, long launchNanos) {
+  private ServerProcess(Process process, int port, Path data, Path log, long launchNanos) {
     this.process = process;
     this.port = port;
     this.data = data;
+    this.log = log;
     this.launchNanos = launchNanos;
   }
 
   /** Starts the process and returns at once. */
-  static ServerProcess launch(List<String> command, Path data) throws IOException {
+  static ServerProcess launch(List<String> command, Path data, Path log) throws IOException {
     int port = freePort();
     ProcessBuilder builder =
         new ProcessBuilder(command)
             .redirectErrorStream(true)
             .redirectInput(Path.of("/dev/null").toFile())
-            .redirectOutput(ProcessBuilder.Redirect.appendTo(data.resolve("server.log").toFile()));
+            .redirectOutput(ProcessBuilder.Redirect.appendTo(log.toFile()));
     builder.environment().put("SANDKEEPER_SERVER_HOST", HOST);
     builder.environment().put("SANDKEEPER_SERVER_PORT", Integer.toString(port));
     builder.environment().put("SANDKEEPER_DATA_FOLDER", data.toString());
     builder.environment().put("SANDKEEPER_BOOTSTRAP_KEY_FILE", keyFile(data).toString());
     long launchNanos = System.nanoTime();
-    return new ServerProcess(builder.start(), port, data, launchNanos);
+    return new ServerProcess(builder.start(), port, data, log, launchNanos);
   }
 
-  /**
-   * Waits until the health check says that the server serves.
-   *
-   * @return how long it took from the start of the process, to 2 ms
-   */
-  Duration awaitServing() throws IOException, InterruptedException {
+  /** Waits until the health check says that the server serves. */
+  void awaitServing() throws IOException, InterruptedException {
     while (!serves()) {
       if (!process.isAlive()) {
-        throw new BenchException("the server did not start; its log ends: " + logTail());
+        throw new BenchException(
+            "the server did not start; its log " + log + " ends: " + logTail());
       }
       if (sinceLaunch().compareTo(START_TIMEOUT) > 0) {
         throw new BenchException(
-            "the server did not serve within " + START_TIMEOUT.toSeconds() + " s");
+            "the server did not serve within "
+                + START_TIMEOUT.toSeconds()
+                + " s; its log is "
+                + log);
       }
       Thread.sleep(POLL_INTERVAL);
     }
-    return sinceLaunch();
+    startTime = sinceLaunch();
+  }
+
+  /** Returns how long it took from the start of the process until it served, to some ms. */
+  Duration startTime() {
+    return startTime;
   }
 
   /** Connects with the admin key. */
@@ -82,7 +89,7 @@ final class ServerProcess {
         return Long.parseLong(line.replaceAll("\\D", "")) * 1024;
       }
     }
-    throw new BenchException("the server has ended; its log ends: " + logTail());
+    throw new BenchException("the server has ended; its log " + log + " ends: " + logTail());
   }
 
   /** Stops the server as an operator would, and waits until it has ended. */
@@ -90,7 +97,8 @@ final class ServerProcess {
     process.destroy();
     if (!process.waitFor(STOP_TIMEOUT.toMillis(), TimeUnit.MILLISECONDS)) {
       process.destroyForcibly().waitFor();
-      throw new BenchException("the server did not stop within " + STOP_TIMEOUT.toSeconds() + " s");
+      throw new BenchException(
+          "the server did not stop within " + STOP_TIMEOUT.toSeconds() + " s; its log is " + log);
     }
   }
 
@@ -106,7 +114,8 @@ final class ServerProcess {
     connection.setReadTimeout((int) POLL_TIMEOUT.toMillis());
     try {
       return connection.getResponseCode() == HttpURLConnection.HTTP_OK;
-    } catch (ConnectException e) {
+    } catch (IOException e) {
+      // Nobody listens yet, or whoever does is not ready to answer.
       return false;
     } finally {
       connection.disconnect();
@@ -114,7 +123,7 @@ final class ServerProcess {
   }
 
   private String logTail() throws IOException {
-    List<String> lines = Files.readAllLines(data.resolve("server.log"));
+    List<String> lines = Files.readAllLines(log);
     return String.join("\n", lines.subList(Math.max(0, lines.size() - 5), lines.size()));
   }
 

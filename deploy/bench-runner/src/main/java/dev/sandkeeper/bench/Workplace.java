@@ -1,34 +1,33 @@
 package dev.sandkeeper.bench;
 
-import com.google.protobuf.Duration;
+import dev.sandkeeper.client.SandboxHandle;
 import dev.sandkeeper.client.SandkeeperClient;
-import dev.sandkeeper.v1.CreateSandboxRequest;
 import dev.sandkeeper.v1.LimitPeriod;
 import java.io.IOException;
+import java.time.Duration;
 
 /**
  * A sandbox that runs, and a connection to its server. Its tenant has a limit, so that admission
  * has something to decide.
  */
 final class Workplace {
-  private static final Duration LIFE = Duration.newBuilder().setSeconds(3600).build();
+  private static final Duration LIFE = Duration.ofHours(1);
   private static final long LIMIT_NANO_USD = 1_000_000_000_000L;
 
   private final ServerProcess server;
   private final SandkeeperClient client;
-  private final String sandboxId;
+  private final SandboxHandle sandbox;
 
-  private Workplace(ServerProcess server, SandkeeperClient client, String sandboxId) {
+  private Workplace(ServerProcess server, SandkeeperClient client, SandboxHandle sandbox) {
     this.server = server;
     this.client = client;
-    this.sandboxId = sandboxId;
+    this.sandbox = sandbox;
   }
 
   static Workplace open(ServerProcess server) throws IOException {
     SandkeeperClient client = server.connect();
     client.setLimit(LimitPeriod.LIMIT_PERIOD_DAY, LIMIT_NANO_USD);
-    CreateSandboxRequest request = CreateSandboxRequest.newBuilder().setTimeout(LIFE).build();
-    return new Workplace(server, client, client.createSandbox(request).id());
+    return new Workplace(server, client, client.createSandbox(LIFE));
   }
 
   ServerProcess server() {
@@ -39,14 +38,19 @@ final class Workplace {
     return client;
   }
 
-  String sandboxId() {
-    return sandboxId;
+  SandboxHandle sandbox() {
+    return sandbox;
+  }
+
+  /** Executes {@code true} in the sandbox, to its last event. */
+  void runTrue() {
+    Outcomes.requireSuccess(sandbox.command("true").run().finished());
   }
 
   /** Ends the sandbox and the connection. */
   void leave() {
     try (client) {
-      client.terminateSandbox(sandboxId);
+      sandbox.close();
     }
   }
 }
