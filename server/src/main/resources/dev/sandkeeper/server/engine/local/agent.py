@@ -911,9 +911,18 @@ class CellRun(Run):
         # What the code wrote is in the pipe before it says that it is done.
         return all(output.drained() for output in self.outputs)
 
+    def last_words(self):
+        """Reads what an interpreter said before it ended, which may be seen after its end."""
+        channel = self.interpreter.channel
+        for _ in range(2 * MAX_RESULT_BYTES // CHUNK_BYTES + 1):
+            if channel.fileno() < 0 or not wait_for(channel.fileno(), select.POLLIN, 0):
+                return
+            self.ready(channel.fileno())
+
     def children_ended(self):
         for pid, status, usage in reap():
             if pid == self.interpreter.pid:
+                self.last_words()
                 self.status = status
                 total = int((usage.ru_utime + usage.ru_stime) * 1e6)
                 self.cpu_micros = max(0, total - self.cpu_before)
