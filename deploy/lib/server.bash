@@ -153,9 +153,17 @@ answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # True when the server's health check says that it serves.
 serving() {
-  local status
+  local status request='GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
+  if [ -n "${SANDKEEPER_SERVER_TLS_CERTIFICATE_FILE:-}" ]; then
+    # shellcheck disable=SC2059  # The request is the format.
+    status=$(printf "$request" | timeout 5 openssl s_client -quiet -verify_return_error \
+      -CAfile "$SANDKEEPER_SERVER_TLS_CERTIFICATE_FILE" -connect "127.0.0.1:$1" | head -n 1)
+    [[ $status == "HTTP/1.1 200"* ]]
+    return
+  fi
   {
-    printf 'GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' >&3 &&
+    # shellcheck disable=SC2059
+    printf "$request" >&3 &&
       IFS= read -r -t 5 status <&3 && [[ $status == "HTTP/1.1 200"* ]]
   } 3<>"/dev/tcp/127.0.0.1/$1"
 } 2>/dev/null

@@ -5,6 +5,7 @@ import dev.sandkeeper.server.config.ConfigurationException;
 import dev.sandkeeper.server.config.ConfigurationLoader;
 import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.store.database.DatabaseException;
+import dev.sandkeeper.server.transport.TlsException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -41,7 +42,7 @@ public final class Main {
           .addKeyValue("port", server.port())
           .addKeyValue("configuration", configuration)
           .log("Serving");
-    } catch (DatabaseException | EngineException | StartException e) {
+    } catch (DatabaseException | EngineException | StartException | TlsException e) {
       // What an operator can mend: one line that says what, and the rest in the log at debug.
       logger.debug("The server cannot start", e);
       System.err.println("sandkeeper: " + causes(e));

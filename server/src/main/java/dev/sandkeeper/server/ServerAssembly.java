@@ -1,12 +1,12 @@
 package dev.sandkeeper.server;
 
-import com.linecorp.armeria.common.SessionProtocol;
 import com.linecorp.armeria.server.Server;
 import com.linecorp.armeria.server.ServerBuilder;
 import dev.sandkeeper.server.access.ApiKeys;
 import dev.sandkeeper.server.api.Api;
 import dev.sandkeeper.server.api.Calls;
 import dev.sandkeeper.server.api.EventStream;
+import dev.sandkeeper.server.api.OpenStreams;
 import dev.sandkeeper.server.audit.AuditLog;
 import dev.sandkeeper.server.base.AnchoredClock;
 import dev.sandkeeper.server.base.BillingClock;
@@ -43,13 +43,18 @@ import dev.sandkeeper.server.telemetry.ActiveSandboxes;
 import dev.sandkeeper.server.telemetry.QuotaReading;
 import dev.sandkeeper.server.telemetry.Telemetry;
 import dev.sandkeeper.server.telemetry.TelemetrySettings;
-import java.net.InetSocketAddress;
+import dev.sandkeeper.server.transport.ServerCertificate;
+import dev.sandkeeper.server.transport.Transport;
+import dev.sandkeeper.server.transport.TransportSettings;
 import java.nio.file.Path;
 import java.security.SecureRandom;
 import java.time.Duration;
+import java.time.InstantSource;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -60,14 +65,11 @@ import org.slf4j.LoggerFactory;
 final class ServerAssembly implements AutoCloseable {
   private static final Logger logger = LoggerFactory.getLogger(ServerAssembly.class);
 
-  private static final Duration PING_INTERVAL = Duration.ofSeconds(15);
+  /** The statuses of streams that end with the grace may take this long to reach their callers. */
+  private static final Duration LAST_WORDS = Duration.ofSeconds(5);
 
-  /**
-   * How long a client may go on sending a request that has its answer. Without it the request is
-   * reset at once, and clients that meet the reset while they send, as those on gRPC's C core do in
-   * the middle of an upload, lose the answer that came before it.
-   */
-  private static final Duration ABORT_DELAY = Duration.ofSeconds(2);
+  /** With the time that a look takes, well below the five seconds that are promised. */
+  private static final Duration KEY_CHECK_INTERVAL = Duration.ofSeconds(2);
 
   private final Configuration configuration;
   private final IdGenerator ids = new IdGenerator(new SecureRandom());
@@ -82,8 +84,10 @@ final class ServerAssembly implements AutoCloseable {
    * Starts everything, takes up what an earlier server left, and opens the port.
    *
    * @throws StartException when the port is taken; {@link
+   *     dev.sandkeeper.server.transport.TlsException}, {@link
    *     dev.sandkeeper.server.store.database.DatabaseException} and {@link
-   *     dev.sandkeeper.server.engine.EngineException} when the database or the engine cannot work
+   *     dev.sandkeeper.server.engine.EngineException} when the certificate's files, the database or
+   *     the engine cannot work
    */
   static ServerAssembly start(Configuration configuration) {
     ServerAssembly assembly = new ServerAssembly(configuration);
@@ -122,6 +126,13 @@ final class ServerAssembly implements AutoCloseable {
   }
 
   private void start() {
+    Optional<ServerCertificate> certificate =
+        configuration
+            .server()
+            .tls()
+            .map(tls ->
+                ServerCertificate.read(
+                    tls.certificateFile(), tls.keyFile(), InstantSource.system()));
     DataFolder dataFolder = part(DataFolder.open(configuration.dataFolder()));
     String nodeId = NodeId.of(configuration.nodeId(), dataFolder.path(), ids);
     Telemetry telemetry =
@@ -180,13 +191,23 @@ final class ServerAssembly implements AutoCloseable {
                 telemetry.spans()));
     sandboxes.listener().complete(executions);
     sandboxes.sweeper().recover();
-    sweepRegularly(executor, sandboxes, kept);
+    repeat(
+        executor,
+        configuration.sandbox().sweepInterval(),
+        () -> {
+          sandboxes.sweeper().sweep();
+          kept.sweep();
+        });
 
+    OpenStreams openStreams = new OpenStreams(apiKeys);
+    repeat(executor, KEY_CHECK_INTERVAL, openStreams::check);
+    telemetry.instruments().observeStreams(openStreams::count);
     Limits limits = new Limits(LedgerRepositories.limits(transactions));
     telemetry.instruments().observeSandboxes(sandboxes.sandboxes()::active);
     telemetry.instruments().observeQuotas(() -> quotas(sandboxes.sandboxes(), limits, clock));
     Calls calls = new Calls(apiKeys);
-    EventStream events = new EventStream(configuration.execution().heartbeatInterval(), clock);
+    EventStream events =
+        new EventStream(configuration.execution().heartbeatInterval(), clock, openStreams);
     SandboxFiles files =
         new SandboxFiles(
             sandboxes.sandboxes(), new FileAudit(transactions, auditLog, clock), fileLimits());
@@ -194,6 +215,7 @@ final class ServerAssembly implements AutoCloseable {
         new Api(
             calls,
             events,
+            openStreams,
             apiKeys,
             sandboxes.creator(),
             sandboxes.sandboxes(),
@@ -219,7 +241,28 @@ final class ServerAssembly implements AutoCloseable {
             telemetry.httpTelemetry(),
             configuration.server().maxMessageBytes(),
             configuration.cors().allowedOrigins());
-    open(api, http, executor);
+    Configuration.Server settings = configuration.server();
+    Transport transport =
+        new Transport(
+            new TransportSettings(
+                settings.host(),
+                settings.port(),
+                settings.shutdownGrace().plus(LAST_WORDS),
+                settings.maxConnections(),
+                settings.maxStreams(),
+                settings.idleTimeout(),
+                settings.pingInterval(),
+                settings.requestTimeout()),
+            certificate,
+            telemetry.instruments());
+    open(transport, api, http, openStreams, executor);
+  }
+
+  /** Lets calls end by themselves for the grace; streams that are left are told why they end. */
+  private void stop(Server server, OpenStreams openStreams) throws InterruptedException {
+    CompletableFuture<Void> stopped = server.stop();
+    openStreams.stop(configuration.server().shutdownGrace());
+    stopped.join();
   }
 
   private Database database(DataFolder dataFolder) {
@@ -266,22 +309,20 @@ final class ServerAssembly implements AutoCloseable {
         settings.maxUploadBytes(), settings.maxDownloadBytes(), settings.maxEntries());
   }
 
-  /** Sweeps, and again a while after the sweep has ended, however long it took. */
-  private void sweepRegularly(
-      VirtualThreadExecutor executor, SandboxRoom sandboxes, KeptExecutions kept) {
-    Runnable sweep =
+  /** Runs a task now and then: again a while after it has ended, however long it took. */
+  private static void repeat(VirtualThreadExecutor executor, Duration interval, Runnable task) {
+    Runnable again =
         () -> {
           try {
-            sandboxes.sweeper().sweep();
-            kept.sweep();
+            task.run();
+          } catch (RuntimeException e) {
+            logger.warn("What is done now and then failed this time", e);
           } finally {
-            sweepRegularly(executor, sandboxes, kept);
+            repeat(executor, interval, task);
           }
         };
     try {
-      var _ =
-          executor.schedule(
-              sweep, configuration.sandbox().sweepInterval().toNanos(), TimeUnit.NANOSECONDS);
+      var _ = executor.schedule(again, interval.toNanos(), TimeUnit.NANOSECONDS);
     } catch (RejectedExecutionException _) {
       // The server stops.
     }
@@ -303,17 +344,14 @@ final class ServerAssembly implements AutoCloseable {
         .toList();
   }
 
-  private void open(Api api, HttpFace http, VirtualThreadExecutor executor) {
-    Configuration.Server settings = configuration.server();
+  private void open(
+      Transport transport,
+      Api api,
+      HttpFace http,
+      OpenStreams openStreams,
+      VirtualThreadExecutor executor) {
     ServerBuilder builder =
-        Server.builder()
-            .port(new InetSocketAddress(settings.host(), settings.port()), SessionProtocol.HTTP)
-            .blockingTaskExecutor(executor, false)
-            .pingIntervalMillis(PING_INTERVAL.toMillis()) // finds clients that are gone unseen
-            .requestTimeout(Duration.ZERO) // streams have no end of their own; clients set theirs
-            .maxRequestLength(0) // each message has its bound, a stream of them has the file's
-            .requestAutoAbortDelay(ABORT_DELAY)
-            .gracefulShutdownTimeout(Duration.ZERO, settings.shutdownGrace());
+        transport.newServer(Api::isUpload).blockingTaskExecutor(executor, false);
     api.addTo(builder);
     http.addTo(builder);
     Server server = builder.build();
@@ -322,13 +360,13 @@ final class ServerAssembly implements AutoCloseable {
     } catch (CompletionException e) {
       throw new StartException(
           "cannot listen on "
-              + settings.host()
+              + configuration.server().host()
               + " port "
-              + settings.port()
+              + configuration.server().port()
               + "; is it taken? Set server.port, or SANDKEEPER_SERVER_PORT, to another",
           e.getCause());
     }
-    part(() -> server.stop().join());
+    part(() -> stop(server, openStreams));
     port = server.activeLocalPort();
   }
 }

@@ -82,7 +82,8 @@ final class ArchitectureTest {
             "engine",
             "ledger",
             "audit"),
-        arrow("engine.local", "engine", "base", "telemetry"));
+        arrow("engine.local", "engine", "base", "telemetry"),
+        arrow("transport", "base", "telemetry"));
   }
 
   @ParameterizedTest

@@ -18,8 +18,13 @@ import dev.sandkeeper.v1.SandboxState;
 import dev.sandkeeper.v1.Scope;
 import dev.sandkeeper.v1.TerminateSandboxRequest;
 import io.grpc.ManagedChannel;
+import io.grpc.netty.shaded.io.grpc.netty.GrpcSslContexts;
 import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
 import java.io.IOException;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -32,6 +37,7 @@ import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
+import javax.net.ssl.SSLException;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.extension.AfterAllCallback;
 import org.junit.jupiter.api.extension.AfterEachCallback;
@@ -62,6 +68,7 @@ public final class RunningServer implements BeforeAllCallback, AfterEachCallback
 
   private final DatabaseExtension database = new DatabaseExtension();
   private final Map<String, String> overrides;
+  private final @Nullable Path trusted;
   private @Nullable Path dataFolder;
   private @Nullable Configuration configuration;
   private @Nullable ServerAssembly assembly;
@@ -84,6 +91,17 @@ public final class RunningServer implements BeforeAllCallback, AfterEachCallback
    */
   public RunningServer(Map<String, String> overrides) {
     this.overrides = Map.copyOf(overrides);
+    this.trusted = null;
+  }
+
+  /**
+   * Runs a server with TLS.
+   *
+   * @param trusted the certificates that its callers trust
+   */
+  public RunningServer(Map<String, String> overrides, Path trusted) {
+    this.overrides = Map.copyOf(overrides);
+    this.trusted = trusted;
   }
 
   @Override
@@ -141,7 +159,23 @@ public final class RunningServer implements BeforeAllCallback, AfterEachCallback
     Configuration loaded = ConfigurationLoader.load(Optional.empty(), environment);
     configuration = loaded;
     assembly = ServerAssembly.start(loaded);
-    channel = NettyChannelBuilder.forAddress("127.0.0.1", port()).usePlaintext().build();
+    channel = trusted == null ? plaintextChannel() : tlsChannel(trusted);
+  }
+
+  /** Opens a connection without TLS, for the caller to shut down. */
+  public ManagedChannel plaintextChannel() {
+    return NettyChannelBuilder.forAddress("127.0.0.1", port()).usePlaintext().build();
+  }
+
+  /** Opens a connection with TLS that trusts the certificates in a file, to be shut down too. */
+  public ManagedChannel tlsChannel(Path trustedFile) {
+    try {
+      return NettyChannelBuilder.forAddress("127.0.0.1", port())
+          .sslContext(GrpcSslContexts.forClient().trustManager(trustedFile.toFile()).build())
+          .build();
+    } catch (SSLException e) {
+      throw new IllegalStateException(e);
+    }
   }
 
   /** Stops the server; what runs in the engine runs on. */
@@ -209,6 +243,27 @@ public final class RunningServer implements BeforeAllCallback, AfterEachCallback
   /** Returns a caller that sends the given secret. */
   public Caller caller(String secret) {
     return new Caller(Objects.requireNonNull(channel), secret);
+  }
+
+  /** Returns the present value of a metric without labels, as Prometheus names it. */
+  public double metric(String name) {
+    try (HttpClient client = HttpClient.newHttpClient()) {
+      String text =
+          client
+              .send(
+                  HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + port() + "/metrics"))
+                      .header("authorization", "Bearer " + admin().secret())
+                      .build(),
+                  HttpResponse.BodyHandlers.ofString())
+              .body();
+      return text.lines()
+          .filter(line -> line.startsWith(name + " "))
+          .mapToDouble(line -> Double.parseDouble(line.substring(name.length())))
+          .findFirst()
+          .orElseThrow();
+    } catch (IOException | InterruptedException e) {
+      throw new IllegalStateException(e);
+    }
   }
 
   private Ledger ledger() {

@@ -41,7 +41,8 @@ final class Machine {
   static Optional<String> note(double load, int cores) {
     return load > cores / 2.0
         ? Optional.of(
-            "Something else keeps this machine busy: take the figures with care, the ratios less so.")
+            "Something else keeps this machine busy: take the figures with care, the ratios less"
+                + " so.")
         : Optional.empty();
   }
 

@@ -5,6 +5,7 @@ import dev.sandkeeper.server.base.Transaction;
 import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 
 /** Keeps tenants and API keys. */
 public interface ApiKeyRepository {
@@ -23,6 +24,9 @@ public interface ApiKeyRepository {
 
   /** Returns the key whose secret has the given SHA-256, working or not. */
   Optional<ApiKey> findBySecretHash(byte[] secretHash);
+
+  /** Returns those of the keys that are there, working or not. */
+  List<ApiKey> find(Set<String> keyIds);
 
   /** Returns the keys of a tenant, newest first. */
   List<ApiKey> list(TenantId tenantId);

@@ -23,6 +23,7 @@ import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.stream.Collectors;
 
 /**
  * Tenants and their API keys.
@@ -103,6 +104,15 @@ public final class ApiKeys {
     Optional<ApiKey> found = repository.findBySecretHash(secretHash);
     found.ifPresent(key -> known.put(name, key));
     return found;
+  }
+
+  /** Returns those of the keys that work now. */
+  public Set<String> working(Set<String> keyIds) {
+    Instant now = clock.now();
+    return repository.find(keyIds).stream()
+        .filter(key -> key.worksAt(now))
+        .map(ApiKey::keyId)
+        .collect(Collectors.toSet());
   }
 
   /** Adds a tenant unless it is there. */

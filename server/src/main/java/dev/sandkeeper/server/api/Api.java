@@ -1,5 +1,7 @@
 package dev.sandkeeper.server.api;
 
+import com.linecorp.armeria.common.HttpMethod;
+import com.linecorp.armeria.common.RequestHeaders;
 import com.linecorp.armeria.common.grpc.GrpcJsonMarshaller;
 import com.linecorp.armeria.server.HttpService;
 import com.linecorp.armeria.server.ServerBuilder;
@@ -21,6 +23,7 @@ import dev.sandkeeper.server.sandbox.Sandboxes;
 import dev.sandkeeper.server.sandbox.TemplateRepository;
 import dev.sandkeeper.server.telemetry.MetricsService;
 import dev.sandkeeper.server.telemetry.Telemetry;
+import dev.sandkeeper.v1.FileServiceGrpc;
 import io.grpc.BindableService;
 import io.grpc.protobuf.services.ProtoReflectionServiceV1;
 import java.util.List;
@@ -45,6 +48,7 @@ public final class Api {
   public Api(
       Calls calls,
       EventStream events,
+      OpenStreams openStreams,
       ApiKeys apiKeys,
       SandboxCreator creator,
       Sandboxes sandboxes,
@@ -68,13 +72,19 @@ public final class Api {
         List.of(
             new SandboxApi(calls, creator, sandboxes, costs, executions, events, clock),
             new ExecutionApi(calls, executions),
-            new FileApi(calls, files),
+            new FileApi(calls, files, openStreams),
             new TemplateApi(calls, templates),
             new PricingApi(calls, transactions, prices, auditLog, clock),
             new QuotaApi(calls, transactions, limits, auditLog, clock),
             new CostApi(calls, costs),
             new AuditApi(calls, auditLog),
             new AdminApi(calls, apiKeys));
+  }
+
+  /** Says whether a request brings a file, which its caller must show the key for first. */
+  public static boolean isUpload(RequestHeaders request) {
+    return request.path().equals("/" + FileServiceGrpc.getWriteFileMethod().getFullMethodName())
+        || request.method() == HttpMethod.PUT;
   }
 
   /**

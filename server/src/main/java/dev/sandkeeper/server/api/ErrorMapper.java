@@ -13,12 +13,16 @@ import com.google.rpc.ResourceInfo;
 import com.google.rpc.RetryInfo;
 import com.google.rpc.Status;
 import com.linecorp.armeria.common.ClosedSessionException;
+import com.linecorp.armeria.common.ContentTooLargeException;
 import com.linecorp.armeria.common.RequestContext;
 import com.linecorp.armeria.common.ResponseCompleteException;
+import com.linecorp.armeria.common.ShuttingDownException;
 import com.linecorp.armeria.common.grpc.GoogleGrpcExceptionHandlerFunction;
 import com.linecorp.armeria.common.stream.CancelledSubscriptionException;
 import com.linecorp.armeria.common.stream.ClosedStreamException;
+import com.linecorp.armeria.server.HttpStatusException;
 import com.linecorp.armeria.server.RequestCancellationException;
+import com.linecorp.armeria.server.RequestTimeoutException;
 import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.SandkeeperException;
 import io.grpc.Metadata;
@@ -82,6 +86,13 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
     if (throwable instanceof SandkeeperException known) {
       return status(known);
     }
+    if (throwable instanceof ContentTooLargeException tooLarge) {
+      return status(tooLarge);
+    }
+    if (throwable instanceof HttpStatusException
+        && throwable.getCause() instanceof ContentTooLargeException tooLarge) {
+      return status(tooLarge);
+    }
     if (throwable instanceof StatusRuntimeException || throwable instanceof StatusException) {
       return withErrorInfo(io.grpc.Status.fromThrowable(throwable));
     }
@@ -93,6 +104,14 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
       return withErrorInfo(
           io.grpc.Status.CANCELLED.withDescription(
               "The call is over: the caller is gone or has its answer."));
+    }
+    if (throwable instanceof RequestTimeoutException) {
+      return status(
+          SandkeeperException.of(
+              ErrorReason.DEADLINE_EXCEEDED, "The call's deadline passed before it was done."));
+    }
+    if (throwable instanceof ShuttingDownException) {
+      return status(SandkeeperException.of(ErrorReason.SHUTTING_DOWN, "The server stops."));
     }
     if (throwable instanceof InvalidProtocolBufferException) {
       return withErrorInfo(
@@ -129,6 +148,14 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
     }
     failure.retryDelay().ifPresent(delay -> status.addDetails(Any.pack(retryInfo(delay))));
     return status.build();
+  }
+
+  /** Returns what the caller sees of a request that has more bytes than any may have. */
+  public static Status status(ContentTooLargeException cause) {
+    return status(
+        SandkeeperException.of(
+                ErrorReason.SIZE_LIMIT_EXCEEDED, "The request has more bytes than is allowed.")
+            .with("maxBytes", cause.maxContentLength()));
   }
 
   private static @Nullable Message detail(SandkeeperException failure) {

@@ -2,6 +2,7 @@ package dev.sandkeeper.server.api;
 
 import dev.sandkeeper.server.base.BillingClock;
 import dev.sandkeeper.server.base.ErrorReason;
+import dev.sandkeeper.server.base.Principal;
 import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.execution.ExecutionEvent.Finished;
 import dev.sandkeeper.server.execution.JournalReader;
@@ -17,15 +18,17 @@ import java.util.function.Function;
 public final class EventStream {
   private final Duration heartbeat;
   private final BillingClock clock;
+  private final OpenStreams openStreams;
 
   /**
    * Makes the streams.
    *
    * @param heartbeat after how long a silence a sign of life is sent
    */
-  public EventStream(Duration heartbeat, BillingClock clock) {
+  public EventStream(Duration heartbeat, BillingClock clock, OpenStreams openStreams) {
     this.heartbeat = heartbeat;
     this.clock = clock;
+    this.openStreams = openStreams;
   }
 
   /**
@@ -34,13 +37,14 @@ public final class EventStream {
    * @param response wraps an event
    */
   <R> void start(
+      Principal principal,
       JournalReader reader,
       ServerCallStreamObserver<R> observer,
       Function<ExecutionEvent, R> response) {
     PacedSender<R> sender = new PacedSender<>(observer);
     sender.start(() -> {
       try (reader) {
-        follow(reader, () -> {}, event -> sender.send(response.apply(event)));
+        follow(principal, reader, () -> {}, event -> sender.send(response.apply(event)));
       }
     });
   }
@@ -50,10 +54,17 @@ public final class EventStream {
    *
    * @param open called once, before the first event is there, unless the caller has had them all
    * @param send takes an event; may block
-   * @throws SandkeeperException {@link ErrorReason#SEQUENCE_NOT_KEPT} when the events are gone
+   * @throws SandkeeperException {@link ErrorReason#SEQUENCE_NOT_KEPT} when the events are gone, and
+   *     what {@link OpenStreams} ends a stream with
    * @throws InterruptedException when the caller is gone
    */
-  public void follow(JournalReader reader, Runnable open, Consumer<ExecutionEvent> send)
+  public void follow(
+      Principal principal, JournalReader reader, Runnable open, Consumer<ExecutionEvent> send)
+      throws InterruptedException {
+    openStreams.run(principal, () -> follow(reader, open, send));
+  }
+
+  private void follow(JournalReader reader, Runnable open, Consumer<ExecutionEvent> send)
       throws InterruptedException {
     Optional<NumberedEvent> event = reader.next(Duration.ZERO);
     if (event.isEmpty() && reader.ended()) {

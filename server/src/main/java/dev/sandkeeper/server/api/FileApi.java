@@ -27,10 +27,12 @@ import org.jspecify.annotations.Nullable;
 final class FileApi extends FileServiceGrpc.FileServiceImplBase {
   private final Calls calls;
   private final SandboxFiles files;
+  private final OpenStreams openStreams;
 
-  FileApi(Calls calls, SandboxFiles files) {
+  FileApi(Calls calls, SandboxFiles files, OpenStreams openStreams) {
     this.calls = calls;
     this.files = files;
+    this.openStreams = openStreams;
   }
 
   @Override
@@ -45,15 +47,20 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
     PacedSender<ReadFileResponse> sender =
         new PacedSender<>((ServerCallStreamObserver<ReadFileResponse>) observer);
     sender.start(() ->
-        files.read(
+        openStreams.run(
             principal,
-            new SandboxId(request.getSandboxId()),
-            request.getPath(),
-            _ -> new FileRange(request.getOffset(), request.getLength()),
-            file ->
-                sender.send(
-                    ReadFileResponse.newBuilder().setFile(FileMapper.toProto(file)).build()),
-            chunk -> sender.send(data(chunk))));
+            () ->
+                files.read(
+                    principal,
+                    new SandboxId(request.getSandboxId()),
+                    request.getPath(),
+                    _ -> new FileRange(request.getOffset(), request.getLength()),
+                    file ->
+                        sender.send(
+                            ReadFileResponse.newBuilder()
+                                .setFile(FileMapper.toProto(file))
+                                .build()),
+                    chunk -> sender.send(data(chunk)))));
   }
 
   @Override
@@ -111,40 +118,55 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
     return ReadFileResponse.newBuilder().setData(UnsafeByteOperations.unsafeWrap(copy)).build();
   }
 
-  /** Takes an upload; whatever ends it early leaves nothing in the sandbox. */
+  /**
+   * Takes an upload; whatever ends it early leaves nothing in the sandbox. Its messages come one
+   * after the other, but its end may come from elsewhere.
+   */
   private final class UploadObserver implements StreamObserver<WriteFileRequest> {
     private final Principal principal;
     private final StreamObserver<WriteFileResponse> observer;
+    private final OpenStreams.Registration registration;
     private SandboxFiles.@Nullable Upload upload;
-    private boolean failed;
+    private boolean over;
 
     UploadObserver(Principal principal, StreamObserver<WriteFileResponse> observer) {
       this.principal = principal;
       this.observer = observer;
+      this.registration =
+          openStreams.register(
+              principal, failure -> Thread.startVirtualThread(() -> endEarly(failure)));
     }
 
     @Override
-    public void onNext(WriteFileRequest request) {
-      if (!failed) {
+    public synchronized void onNext(WriteFileRequest request) {
+      if (!over) {
         guarded(() -> take(request));
       }
     }
 
     @Override
-    public void onError(Throwable cause) {
+    public synchronized void onError(Throwable cause) {
       abort();
     }
 
     @Override
-    public void onCompleted() {
-      if (failed) {
+    public synchronized void onCompleted() {
+      if (over) {
         return;
       }
       guarded(() -> {
         SandboxFiles.Written written = require(upload).commit();
         observer.onNext(FileMapper.toProto(written));
         observer.onCompleted();
+        end();
       });
+    }
+
+    private synchronized void endEarly(SandkeeperException failure) {
+      if (!over) {
+        abort();
+        observer.onError(failure);
+      }
     }
 
     private void take(WriteFileRequest request) {
@@ -177,17 +199,22 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
       try {
         work.run();
       } catch (RuntimeException e) {
-        failed = true;
         abort();
         observer.onError(e);
       }
     }
 
     private void abort() {
+      end();
       SandboxFiles.Upload begun = upload;
       if (begun != null) {
         begun.abort();
       }
+    }
+
+    private void end() {
+      over = true;
+      registration.close();
     }
   }
 }

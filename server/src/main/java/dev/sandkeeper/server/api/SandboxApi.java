@@ -154,6 +154,7 @@ final class SandboxApi extends SandboxServiceGrpc.SandboxServiceImplBase {
     Principal principal = calls.begin(Scope.RUN);
     calls.validate(request);
     eventStream.start(
+        principal,
         executions.execute(principal, ExecutionMapper.fromProto(request)),
         (ServerCallStreamObserver<ExecuteResponse>) observer,
         event -> ExecuteResponse.newBuilder().setEvent(event).build());
@@ -165,6 +166,7 @@ final class SandboxApi extends SandboxServiceGrpc.SandboxServiceImplBase {
     Principal principal = calls.begin(Scope.READ);
     calls.validate(request);
     eventStream.start(
+        principal,
         executions.attach(
             principal, new ExecutionId(request.getExecutionId()), request.getAfterSequence()),
         (ServerCallStreamObserver<AttachExecutionResponse>) observer,

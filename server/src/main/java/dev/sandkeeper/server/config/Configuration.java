@@ -40,8 +40,25 @@ public record Configuration(
     Telemetry telemetry,
     Map<String, String> effective) {
 
-  /** The front door. */
-  public record Server(String host, int port, int maxMessageBytes, Duration shutdownGrace) {}
+  /**
+   * The front door.
+   *
+   * @param tls with what TLS is spoken; empty for no TLS
+   */
+  public record Server(
+      String host,
+      int port,
+      int maxMessageBytes,
+      Duration shutdownGrace,
+      int maxConnections,
+      int maxStreams,
+      Duration idleTimeout,
+      Duration pingInterval,
+      Duration requestTimeout,
+      Optional<Tls> tls) {}
+
+  /** The files of the server's certificate and of its key. */
+  public record Tls(Path certificateFile, Path keyFile) {}
 
   /**
    * Which web pages of other origins browsers let call the server.

@@ -67,7 +67,15 @@ public final class ConfigurationLoader {
                 reader.requiredText("server.host"),
                 reader.integer("server.port", 0, MAX_PORT),
                 (int) reader.bytes("server.max-message-size", 64 * KIB, 64 * MIB),
-                reader.duration("server.shutdown-grace", Duration.ZERO, Duration.ofHours(1))),
+                reader.duration("server.shutdown-grace", Duration.ZERO, Duration.ofHours(1)),
+                reader.integer("server.max-connections", 1, 1_000_000),
+                reader.integer("server.max-streams-per-connection", 1, 100_000),
+                reader.duration("server.idle-timeout", Duration.ofSeconds(1), Duration.ofHours(1)),
+                reader.duration(
+                    "server.ping-interval", Duration.ofSeconds(1), Duration.ofMinutes(10)),
+                reader.duration(
+                    "server.request-timeout", Duration.ofSeconds(1), Duration.ofHours(1)),
+                tls(reader, problems)),
             new Configuration.Cors(reader.origins("server.cors.allowed-origins")),
             new Configuration.Database(
                 reader.optionalText("database.url"),
@@ -118,6 +126,21 @@ public final class ConfigurationLoader {
             reader.effective());
     checkTogether(configuration.database(), problems);
     return configuration;
+  }
+
+  private static Optional<Configuration.Tls> tls(
+      ConfigurationReader reader, List<String> problems) {
+    String certificateKey = "server.tls.certificate-file";
+    String keyKey = "server.tls.key-file";
+    Optional<Path> certificateFile = reader.optionalText(certificateKey).map(Path::of);
+    Optional<Path> keyFile = reader.optionalText(keyKey).map(Path::of);
+    if (certificateFile.isPresent() != keyFile.isPresent()) {
+      String set = certificateFile.isPresent() ? certificateKey : keyKey;
+      String empty = certificateFile.isPresent() ? keyKey : certificateKey;
+      problems.add(empty + ": is empty (expected: a file, as " + set + " is set)");
+    }
+    return certificateFile.flatMap(
+        certificate -> keyFile.map(key -> new Configuration.Tls(certificate, key)));
   }
 
   private static void checkTogether(Configuration.Database database, List<String> problems) {

@@ -68,7 +68,9 @@ final class ExecutionRoutes {
     execute.setSandboxId(context.pathParam("sandbox_id"));
     calls.validate(execute.build());
     return stream(
-        context, executions.execute(principal, ExecutionMapper.fromProto(execute.build())));
+        context,
+        principal,
+        executions.execute(principal, ExecutionMapper.fromProto(execute.build())));
   }
 
   /** Streams the events of an execution behind the one that the caller had last. */
@@ -83,6 +85,7 @@ final class ExecutionRoutes {
     calls.validate(attach);
     return stream(
         context,
+        principal,
         executions.attach(
             principal, new ExecutionId(attach.getExecutionId()), attach.getAfterSequence()));
   }
@@ -105,11 +108,15 @@ final class ExecutionRoutes {
     return Long.parseLong(value);
   }
 
-  private HttpResponse stream(ServiceRequestContext context, JournalReader reader) {
+  private HttpResponse stream(
+      ServiceRequestContext context, Principal principal, JournalReader reader) {
     return StreamedResponse.start(response -> {
       try (reader) {
         events.follow(
-            reader, () -> response.begin(EVENT_STREAM), event -> response.send(frame(event)));
+            principal,
+            reader,
+            () -> response.begin(EVENT_STREAM),
+            event -> response.send(frame(event)));
         if (!response.hasBegun()) {
           // There is nothing more to come: this keeps a browser from asking again and again.
           response.begin(ResponseHeaders.of(HttpStatus.NO_CONTENT));

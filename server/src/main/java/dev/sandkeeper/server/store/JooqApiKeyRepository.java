@@ -80,6 +80,15 @@ final class JooqApiKeyRepository implements ApiKeyRepository {
   }
 
   @Override
+  public List<ApiKey> find(Set<String> keyIds) {
+    return context
+        .select(COLUMNS)
+        .from(API_KEY)
+        .where(API_KEY.KEY_ID.eq(DSL.any(keyIds.toArray(String[]::new))))
+        .fetch(JooqApiKeyRepository::toApiKey);
+  }
+
+  @Override
   public List<ApiKey> list(TenantId tenantId) {
     return context
         .select(COLUMNS)

@@ -47,6 +47,8 @@ public final class Instruments {
   private final LongCounter cleanupFailedTotal;
   private final DoubleHistogram engineCallDuration;
   private final DoubleHistogram ledgerLatency;
+  private final LongCounter certificateReloadTotal;
+  private final LongCounter connectionRefusedTotal;
 
   Instruments(OpenTelemetry openTelemetry) {
     meter = openTelemetry.getMeter(TelemetryNames.SCOPE);
@@ -94,6 +96,15 @@ public final class Instruments {
     engineCallDuration =
         seconds(TelemetryNames.ENGINE_CALL_DURATION, "How long calls of an engine took.");
     ledgerLatency = seconds(TelemetryNames.LEDGER_LATENCY, "How long calls of the ledger took.");
+    certificateReloadTotal =
+        counter(
+            TelemetryNames.CERTIFICATE_RELOAD_TOTAL,
+            "Certificates taken up while running, and looks at files that could not be used.");
+    connectionRefusedTotal =
+        counter(
+            TelemetryNames.CONNECTION_REFUSED_TOTAL,
+            "Connections closed at once because there were too many.");
+    connectionRefusedTotal.add(0); // without labels it is shown before the first, too
   }
 
   /** Returns instruments that lead nowhere. */
@@ -213,6 +224,37 @@ public final class Instruments {
     ledgerLatency.record(toSeconds(duration), Attributes.of(TelemetryNames.OPERATION, operation));
   }
 
+  /** Counts a certificate that was taken up, or a look at one that cannot be used. */
+  public void certificateReloaded(boolean success) {
+    certificateReloadTotal.add(1, Attributes.of(TelemetryNames.SUCCESS, success));
+  }
+
+  /** Shows how long the server's certificate is good for. Called once. */
+  public void observeCertificate(Supplier<Duration> untilExpiry) {
+    var _ =
+        meter
+            .gaugeBuilder(TelemetryNames.CERTIFICATE_EXPIRY)
+            .ofLongs()
+            .setUnit(TelemetryNames.SECONDS)
+            .setDescription("Until the server's certificate expires; negative when it has.")
+            .buildWithCallback(measurement -> measurement.record(untilExpiry.get().toSeconds()));
+  }
+
+  /** Counts a connection that was closed at once because there were too many. */
+  public void connectionRefused() {
+    connectionRefusedTotal.add(1);
+  }
+
+  /** Shows how many connections are open. Called once. */
+  public void observeConnections(Supplier<Integer> source) {
+    observe(TelemetryNames.CONNECTION_ACTIVE, "Connections that are open.", source);
+  }
+
+  /** Shows how many calls are open that stay open. Called once. */
+  public void observeStreams(Supplier<Integer> source) {
+    observe(TelemetryNames.STREAM_ACTIVE, "Streams that are open.", source);
+  }
+
   /** Shows how many sandboxes there are, asked at each look at the metrics. Called once. */
   public void observeSandboxes(Supplier<List<ActiveSandboxes>> source) {
     var _ =
@@ -274,6 +316,15 @@ public final class Instruments {
               .put(TelemetryNames.PERIOD, reading.period())
               .build());
     }
+  }
+
+  private void observe(String name, String description, Supplier<Integer> source) {
+    var _ =
+        meter
+            .gaugeBuilder(name)
+            .ofLongs()
+            .setDescription(description)
+            .buildWithCallback(measurement -> measurement.record(source.get()));
   }
 
   private ObservableDoubleMeasurement gauge(String name, String unit, String description) {

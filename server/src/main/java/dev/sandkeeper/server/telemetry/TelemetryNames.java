@@ -31,6 +31,11 @@ final class TelemetryNames {
   static final String CLEANUP_FAILED_TOTAL = "sandkeeper.cleanup.failed.total";
   static final String ENGINE_CALL_DURATION = "sandkeeper.engine.call.duration";
   static final String LEDGER_LATENCY = "sandkeeper.ledger.latency";
+  static final String CONNECTION_ACTIVE = "sandkeeper.connection.active";
+  static final String CONNECTION_REFUSED_TOTAL = "sandkeeper.connection.refused.total";
+  static final String STREAM_ACTIVE = "sandkeeper.stream.active";
+  static final String CERTIFICATE_EXPIRY = "sandkeeper.certificate.expiry";
+  static final String CERTIFICATE_RELOAD_TOTAL = "sandkeeper.certificate.reload.total";
 
   static final String USD = "{USD}";
   static final String SECONDS = "s";

@@ -33,7 +33,18 @@ final class ConfigurationLoaderTest {
     assertThat(configuration.dataFolder()).isEqualTo(Path.of("data"));
     assertThat(configuration.nodeId()).isEmpty();
     assertThat(configuration.server())
-        .isEqualTo(new Configuration.Server("127.0.0.1", 7400, 32 << 20, Duration.ofSeconds(5)));
+        .isEqualTo(
+            new Configuration.Server(
+                "127.0.0.1",
+                7400,
+                32 << 20,
+                Duration.ofSeconds(5),
+                10_000,
+                1_000,
+                Duration.ofSeconds(60),
+                Duration.ofSeconds(15),
+                Duration.ofSeconds(60),
+                Optional.empty()));
     assertThat(configuration.database().url()).isEmpty();
     assertThat(configuration.ledger())
         .isEqualTo(new Configuration.Ledger(Duration.ofSeconds(60), Duration.ofSeconds(5)));
@@ -64,7 +75,20 @@ final class ConfigurationLoaderTest {
     assertThat(configuration.nodeId()).hasValue("node-7");
     assertThat(configuration.bootstrapKeyFile()).hasValue(Path.of("/etc/sandkeeper/key"));
     assertThat(configuration.server())
-        .isEqualTo(new Configuration.Server("0.0.0.0", 9000, 8 << 20, Duration.ofMinutes(1)));
+        .isEqualTo(
+            new Configuration.Server(
+                "0.0.0.0",
+                9000,
+                8 << 20,
+                Duration.ofMinutes(1),
+                100,
+                10,
+                Duration.ofSeconds(10),
+                Duration.ofSeconds(5),
+                Duration.ofSeconds(20),
+                Optional.of(
+                    new Configuration.Tls(
+                        Path.of("/etc/tls/tls.crt"), Path.of("/etc/tls/tls.key")))));
     assertThat(configuration.cors())
         .isEqualTo(new Configuration.Cors(List.of("https://app.example", "http://localhost:5173")));
     assertThat(configuration.database())
@@ -172,6 +196,20 @@ final class ConfigurationLoaderTest {
                         "telemetry.otlp-endpoint: collector:4318"
                             + " (expected: http://... or https://...)",
                         "execution.keep: PT-1S (expected: PT0S to PT24H)"));
+  }
+
+  @Test
+  void certificateAndKeyAreSetTogether() {
+    assertThatThrownBy(() ->
+            ConfigurationLoader.load(
+                Optional.empty(), Map.of("SANDKEEPER_SERVER_TLS_CERTIFICATE_FILE", "tls.crt")))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("server.tls.key-file: is empty (expected: a file");
+    assertThatThrownBy(() ->
+            ConfigurationLoader.load(
+                Optional.empty(), Map.of("SANDKEEPER_SERVER_TLS_KEY_FILE", "tls.key")))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("server.tls.certificate-file: is empty (expected: a file");
   }
 
   @Test

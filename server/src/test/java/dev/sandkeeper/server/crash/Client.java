@@ -3,11 +3,13 @@ package dev.sandkeeper.server.crash;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.Timestamp;
 import com.google.protobuf.util.Durations;
+import dev.sandkeeper.v1.AdminServiceGrpc;
 import dev.sandkeeper.v1.Code;
 import dev.sandkeeper.v1.CostServiceGrpc;
 import dev.sandkeeper.v1.CreateSandboxRequest;
 import dev.sandkeeper.v1.ExecuteRequest;
 import dev.sandkeeper.v1.ExecutionServiceGrpc;
+import dev.sandkeeper.v1.FileServiceGrpc;
 import dev.sandkeeper.v1.GetSandboxRequest;
 import dev.sandkeeper.v1.Language;
 import dev.sandkeeper.v1.QuotaServiceGrpc;
@@ -26,12 +28,19 @@ import java.util.concurrent.TimeUnit;
 final class Client implements AutoCloseable {
   private static final long CALL_SECONDS = 60;
 
+  private final int port;
   private final ManagedChannel channel;
   private final Metadata key = new Metadata();
 
   Client(int port, String secret) {
+    this.port = port;
     channel = NettyChannelBuilder.forAddress("127.0.0.1", port).usePlaintext().build();
     key.put(Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER), "Bearer " + secret);
+  }
+
+  /** The port of its server. */
+  int port() {
+    return port;
   }
 
   SandboxServiceGrpc.SandboxServiceBlockingStub sandboxes() {
@@ -46,8 +55,20 @@ final class Client implements AutoCloseable {
         .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(key));
   }
 
+  /** The stub for uploads, without a deadline. */
+  FileServiceGrpc.FileServiceStub uploads() {
+    return FileServiceGrpc.newStub(channel)
+        .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(key));
+  }
+
   ExecutionServiceGrpc.ExecutionServiceBlockingStub executions() {
     return ExecutionServiceGrpc.newBlockingStub(channel)
+        .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(key))
+        .withDeadlineAfter(CALL_SECONDS, TimeUnit.SECONDS);
+  }
+
+  AdminServiceGrpc.AdminServiceBlockingStub admin() {
+    return AdminServiceGrpc.newBlockingStub(channel)
         .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(key))
         .withDeadlineAfter(CALL_SECONDS, TimeUnit.SECONDS);
   }

@@ -69,6 +69,12 @@ final class ServerProcess implements AutoCloseable {
     return this;
   }
 
+  /** Sets a variable of the environment for the next start. */
+  ServerProcess environment(String name, String value) {
+    environment.put(name, value);
+    return this;
+  }
+
   /** Adds a flag of the virtual machine for the next start. */
   ServerProcess flag(String flag) {
     flags.add(flag);

@@ -70,6 +70,16 @@ class StartTest {
   }
 
   @Test
+  void certificateThatCannotBeUsedIsTold() throws Exception {
+    Path missing = server.folder().resolve("tls.crt");
+    server.set("SERVER_TLS_CERTIFICATE_FILE", missing.toString());
+    server.set("SERVER_TLS_KEY_FILE", server.folder().resolve("tls.key").toString());
+
+    assertThat(lineOfFailedStart(1))
+        .contains("server.tls.certificate-file", missing.toString(), "no such file");
+  }
+
+  @Test
   void allThatIsWrongInTheConfigurationIsTold() throws Exception {
     Path file = server.folder().resolve("own.conf");
     Files.writeString(file, "server.prot = 7400\nledger.lease = soon\n");

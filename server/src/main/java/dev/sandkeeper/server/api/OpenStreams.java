@@ -1,0 +1,204 @@
+package dev.sandkeeper.server.api;
+
+import dev.sandkeeper.server.access.ApiKeys;
+import dev.sandkeeper.server.base.ErrorReason;
+import dev.sandkeeper.server.base.Principal;
+import dev.sandkeeper.server.base.SandkeeperException;
+import java.time.Duration;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Consumer;
+import java.util.function.Predicate;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The calls that stay open. A key is looked at when a call begins; these calls also end when it
+ * stops working later, and when the server stops.
+ */
+public final class OpenStreams {
+  private static final Duration RETRY_DELAY = Duration.ofSeconds(1);
+
+  private final ApiKeys apiKeys;
+  private final ReentrantLock lock = new ReentrantLock();
+  private final Condition left = lock.newCondition();
+
+  /** Guarded by the lock. */
+  private final Set<Registration> open = new HashSet<>();
+
+  private boolean stopped;
+
+  /** Keeps track of calls. */
+  public OpenStreams(ApiKeys apiKeys) {
+    this.apiKeys = apiKeys;
+  }
+
+  /** What a call that stays open does. */
+  @FunctionalInterface
+  public interface Work {
+    /** Does everything, and leaves off when it is interrupted. */
+    void run() throws InterruptedException;
+  }
+
+  /** A call that is open. Closing it says that it is over, however it ended. */
+  public final class Registration implements AutoCloseable {
+    private final String keyId;
+    private final Consumer<SandkeeperException> end;
+
+    private Registration(String keyId, Consumer<SandkeeperException> end) {
+      this.keyId = keyId;
+      this.end = end;
+    }
+
+    @Override
+    public void close() {
+      lock.lock();
+      try {
+        open.remove(this);
+        left.signalAll();
+      } finally {
+        lock.unlock();
+      }
+    }
+  }
+
+  /**
+   * Does a call's work on the current thread, which is interrupted when the call has to end.
+   *
+   * @throws SandkeeperException {@link ErrorReason#INVALID_CREDENTIALS} when the key stopped
+   *     working, {@link ErrorReason#SHUTTING_DOWN} when the server stops, and what the work throws
+   * @throws InterruptedException when somebody else interrupts the thread
+   */
+  public void run(Principal principal, Work work) throws InterruptedException {
+    Interruption interruption = new Interruption(Thread.currentThread());
+    try (var _ = register(principal, interruption::end)) {
+      work.run();
+    } catch (InterruptedException | RuntimeException e) {
+      interruption.throwReason();
+      throw e;
+    } finally {
+      interruption.over();
+    }
+  }
+
+  /**
+   * Begins a call that stays open.
+   *
+   * @param end ends the call with a failure; called once at most, from another thread, and must not
+   *     block
+   * @throws SandkeeperException {@link ErrorReason#SHUTTING_DOWN}
+   */
+  public Registration register(Principal principal, Consumer<SandkeeperException> end) {
+    Registration registration = new Registration(principal.keyId(), end);
+    lock.lock();
+    try {
+      if (stopped) {
+        throw shuttingDown();
+      }
+      open.add(registration);
+    } finally {
+      lock.unlock();
+    }
+    return registration;
+  }
+
+  /** Returns how many calls are open. */
+  public int count() {
+    lock.lock();
+    try {
+      return open.size();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Ends the calls whose keys work no more. Asks for all keys at once. */
+  public void check() {
+    Set<String> keyIds = keyIds();
+    if (!keyIds.isEmpty()) {
+      keyIds.removeAll(apiKeys.working(keyIds));
+      end(
+          call -> keyIds.contains(call.keyId),
+          SandkeeperException.of(
+              ErrorReason.INVALID_CREDENTIALS,
+              "The API key has expired or was revoked while the call was open."));
+    }
+  }
+
+  /** Lets the calls end by themselves for a while, then ends those that are left. */
+  public void stop(Duration grace) throws InterruptedException {
+    lock.lock();
+    try {
+      long nanos = grace.toNanos();
+      while (!open.isEmpty() && nanos > 0) {
+        nanos = left.awaitNanos(nanos);
+      }
+      stopped = true;
+    } finally {
+      lock.unlock();
+    }
+    end(_ -> true, shuttingDown());
+  }
+
+  private Set<String> keyIds() {
+    lock.lock();
+    try {
+      return open.stream().map(call -> call.keyId).collect(Collectors.toCollection(HashSet::new));
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private void end(Predicate<Registration> which, SandkeeperException failure) {
+    List<Registration> ending;
+    lock.lock();
+    try {
+      ending = open.stream().filter(which).toList();
+      ending.forEach(open::remove);
+    } finally {
+      lock.unlock();
+    }
+    ending.forEach(call -> call.end.accept(failure));
+  }
+
+  private static SandkeeperException shuttingDown() {
+    return SandkeeperException.of(
+            ErrorReason.SHUTTING_DOWN, "The server stops; call again, then go on where you were.")
+        .retryAfter(RETRY_DELAY);
+  }
+
+  /** Interrupts a thread for a reason, while its work goes on and never behind it. */
+  private static final class Interruption {
+    private final Thread thread;
+    private @Nullable SandkeeperException reason;
+    private boolean over;
+
+    Interruption(Thread thread) {
+      this.thread = thread;
+    }
+
+    synchronized void end(SandkeeperException failure) {
+      if (!over) {
+        reason = failure;
+        thread.interrupt();
+      }
+    }
+
+    synchronized void over() {
+      over = true;
+      if (reason != null) {
+        Thread.interrupted();
+      }
+    }
+
+    /** Throws the reason if there was an interruption. */
+    synchronized void throwReason() {
+      if (reason != null) {
+        throw reason;
+      }
+    }
+  }
+}
