@@ -133,7 +133,11 @@ class HttpErrorsTest {
   void whereThereIsNothing() throws Exception {
     assertRefused(caller.get("/v1/nothing"), 404, "HTTP_NOT_FOUND");
     assertRefused(caller.get("/"), 404, "HTTP_NOT_FOUND");
-    assertRefused(caller.call("PUT", "/v1/sandboxes", ""), 405, "HTTP_METHOD_NOT_ALLOWED");
+    Answer wrongMethod = caller.call("PUT", "/api/v1/sandboxes", "");
+    assertRefused(wrongMethod, 405, "HTTP_METHOD_NOT_ALLOWED");
+    assertThat(wrongMethod.header("allow").split(", ")).containsExactlyInAnyOrder("GET", "POST");
+    assertThat(caller.delete("/v1/sandboxes/" + sandbox + "/files/x").header("allow"))
+        .isEqualTo("GET, HEAD, PUT");
     assertRefused(
         caller.get("/v1/sandboxes/" + sandbox + "/execute"), 405, "HTTP_METHOD_NOT_ALLOWED");
     assertRefused(caller.call("GET", "/v1/sandboxes", "{}"), 400, "INVALID_FIELD");

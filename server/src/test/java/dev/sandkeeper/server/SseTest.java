@@ -69,6 +69,22 @@ class SseTest {
   }
 
   @Test
+  void aTraceGoesOnIntoTheProgram() {
+    String trace = "0af7651916cd43dd8448eb211c80319c";
+    Answer answer =
+        caller.send(
+            "POST",
+            "/v1/sandboxes/" + sandbox + "/execute",
+            BodyPublishers.ofString(shell("echo $TRACEPARENT")),
+            "content-type",
+            "application/json",
+            "traceparent",
+            "00-" + trace + "-b7ad6b7169203331-01");
+
+    assertThat(stdout(HttpCaller.events(answer.text()))).startsWith("00-" + trace + "-");
+  }
+
+  @Test
   void anErrorOfTheCodeIsAnEvent() {
     List<ServerSentEvent> events =
         HttpCaller.events(

@@ -9,8 +9,6 @@ import com.linecorp.armeria.common.HttpMethod;
 import com.linecorp.armeria.common.HttpStatus;
 import java.util.List;
 import java.util.Optional;
-import java.util.regex.MatchResult;
-import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /**
@@ -22,8 +20,6 @@ import java.util.stream.Stream;
  * @param hasBody whether the other fields are the body; otherwise they are query parameters
  */
 record Binding(MethodDescriptor method, HttpMethod httpMethod, String template, boolean hasBody) {
-  private static final Pattern VARIABLE = Pattern.compile("\\{([a-z_]+)}");
-
   /** Returns the bindings of a service's calls, in the order of the contract. */
   static Stream<Binding> of(ServiceDescriptor service) {
     return service.getMethods().stream().flatMap(method -> of(method).stream());
@@ -42,20 +38,14 @@ record Binding(MethodDescriptor method, HttpMethod httpMethod, String template, 
     };
   }
 
-  /** Returns what matches the paths of this binding. */
-  Pattern pattern() {
-    StringBuilder regex = new StringBuilder();
-    int end = 0;
-    for (MatchResult variable : VARIABLE.matcher(template).results().toList()) {
-      regex.append(Pattern.quote(template.substring(end, variable.start()))).append("[^/]+");
-      end = variable.end();
-    }
-    return Pattern.compile(regex + Pattern.quote(template.substring(end)));
+  /** Returns where it is found. */
+  Endpoint endpoint() {
+    return Endpoint.of(httpMethod, template);
   }
 
   /** Returns the names of the fields in the path. */
   List<String> pathFields() {
-    return VARIABLE.matcher(template).results().map(match -> match.group(1)).toList();
+    return Endpoint.variables(template);
   }
 
   /** Returns the fields that may be query parameters. */

@@ -30,8 +30,10 @@ import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.SandkeeperException;
 import java.time.Duration;
 import java.util.Base64;
+import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -41,31 +43,53 @@ import org.jspecify.annotations.Nullable;
 final class HttpErrors implements ServerErrorHandler, UnframedGrpcErrorHandler {
   private static final String STATUS_DETAILS = "grpc-status-details-bin";
 
+  private final List<Endpoint> endpoints;
+
+  /**
+   * Makes the answers.
+   *
+   * @param endpoints what there is, for who asks in a wrong way
+   */
+  HttpErrors(List<Endpoint> endpoints) {
+    this.endpoints = List.copyOf(endpoints);
+  }
+
+  /** How a failure is answered. */
+  private record Failure(HttpStatus http, Status status, HttpHeaders headers) {
+    Failure(Status status) {
+      this(httpStatus(status), status, HttpHeaders.of());
+    }
+
+    Failure(HttpStatus http, @Nullable String message, @Nullable Throwable cause) {
+      this(http, HttpErrors.status(http, message, cause), HttpHeaders.of());
+    }
+  }
+
   @Override
   public @Nullable HttpResponse onServiceException(ServiceRequestContext context, Throwable cause) {
+    Failure failure = failure(context, cause);
+    return failure == null
+        ? null
+        : answer(failure, context.request().headers().contentType()).toHttpResponse();
+  }
+
+  private static @Nullable Failure failure(ServiceRequestContext context, Throwable cause) {
     return switch (cause) {
-      case HttpFailure failure ->
-          answer(
-                  failure.status(),
-                  http(failure.status(), failure.getMessage(), null),
-                  failure.headers())
-              .toHttpResponse();
-      case HttpStatusException refused when refused.httpStatus().isError() -> {
-        Throwable reason = refused.getCause();
-        yield answer(refused.httpStatus(), http(refused.httpStatus(), null, reason))
-            .toHttpResponse();
-      }
+      case HttpFailure refused ->
+          new Failure(
+              refused.status(),
+              status(refused.status(), refused.getMessage(), null),
+              refused.headers());
+      case HttpStatusException refused when refused.httpStatus().isError() ->
+          new Failure(refused.httpStatus(), null, refused.getCause());
       case HttpStatusException _, HttpResponseException _ -> null;
-      case ContentTooLargeException tooLarge -> answer(tooLarge(tooLarge)).toHttpResponse();
       case ShuttingDownException _ ->
-          answer(
-                  ErrorMapper.status(
-                      context,
-                      SandkeeperException.of(
-                              ErrorReason.SHUTTING_DOWN, "The server stops; try another or later.")
-                          .retryAfter(Duration.ofSeconds(1))))
-              .toHttpResponse();
-      default -> answer(ErrorMapper.status(context, cause)).toHttpResponse();
+          new Failure(
+              ErrorMapper.status(
+                  SandkeeperException.of(
+                          ErrorReason.SHUTTING_DOWN, "The server stops; try another or later.")
+                      .retryAfter(Duration.ofSeconds(1))));
+      default -> new Failure(ErrorMapper.status(context, cause));
     };
   }
 
@@ -80,7 +104,24 @@ final class HttpErrors implements ServerErrorHandler, UnframedGrpcErrorHandler {
     if (!status.isError()) {
       return AggregatedHttpResponse.of(status);
     }
-    return answer(status, http(status, description, cause));
+    String methods = context == null ? "" : methodsAt(context.path());
+    boolean wrongMethod =
+        status.equals(HttpStatus.METHOD_NOT_ALLOWED) || status.equals(HttpStatus.NOT_FOUND);
+    Failure failure =
+        wrongMethod && !methods.isEmpty()
+            ? new Failure(
+                HttpStatus.METHOD_NOT_ALLOWED,
+                status(HttpStatus.METHOD_NOT_ALLOWED, description, cause),
+                HttpHeaders.of(HttpHeaderNames.ALLOW, methods))
+            : new Failure(status, description, cause);
+    return answer(failure, headers == null ? null : headers.contentType());
+  }
+
+  private String methodsAt(String path) {
+    return endpoints.stream()
+        .filter(endpoint -> endpoint.isAt(path))
+        .map(endpoint -> endpoint.method().name())
+        .collect(Collectors.joining(", "));
   }
 
   /** Answers what a service refused in a call that came as JSON. */
@@ -88,7 +129,8 @@ final class HttpErrors implements ServerErrorHandler, UnframedGrpcErrorHandler {
   public HttpResponse handle(
       ServiceRequestContext context, io.grpc.Status status, AggregatedHttpResponse response) {
     HttpHeaders trailers = response.trailers().isEmpty() ? response.headers() : response.trailers();
-    return answer(details(trailers.get(STATUS_DETAILS, ""), status)).toHttpResponse();
+    return answer(new Failure(details(trailers.get(STATUS_DETAILS, ""), status)), null)
+        .toHttpResponse();
   }
 
   private static Status details(String base64, io.grpc.Status status) {
@@ -105,27 +147,39 @@ final class HttpErrors implements ServerErrorHandler, UnframedGrpcErrorHandler {
         .build();
   }
 
-  private static AggregatedHttpResponse answer(Status status) {
-    return answer(httpStatus(status), status);
-  }
-
-  private static AggregatedHttpResponse answer(HttpStatus http, Status status) {
-    return answer(http, status, HttpHeaders.of());
-  }
-
-  private static AggregatedHttpResponse answer(
-      HttpStatus http, Status status, HttpHeaders headers) {
-    ResponseHeadersBuilder builder =
-        ResponseHeaders.builder(http)
+  /**
+   * Answers a failure.
+   *
+   * @param asked the media type of the request: whoever speaks gRPC is answered in gRPC
+   */
+  private static AggregatedHttpResponse answer(Failure failure, @Nullable MediaType asked) {
+    Status status = failure.status();
+    if (asked != null && asked.subtype().startsWith("grpc")) {
+      // For gRPC a path that is not there is a method that is not implemented.
+      int code =
+          failure.http().equals(HttpStatus.NOT_FOUND) ? Code.UNIMPLEMENTED_VALUE : status.getCode();
+      return AggregatedHttpResponse.of(
+          ResponseHeaders.builder(HttpStatus.OK)
+              .contentType(asked)
+              .setInt("grpc-status", code)
+              .set("grpc-message", status.getMessage().replaceAll("[^ -~]|%", "?"))
+              .set(
+                  STATUS_DETAILS,
+                  Base64.getEncoder()
+                      .encodeToString(status.toBuilder().setCode(code).build().toByteArray()))
+              .build());
+    }
+    ResponseHeadersBuilder headers =
+        ResponseHeaders.builder(failure.http())
             .contentType(MediaType.JSON_UTF_8)
             .set(HttpHeaderNames.CACHE_CONTROL, "no-store")
-            .add(headers);
-    if (http.equals(HttpStatus.UNAUTHORIZED)) {
-      builder.set(HttpHeaderNames.WWW_AUTHENTICATE, "Bearer");
+            .add(failure.headers());
+    if (failure.http().equals(HttpStatus.UNAUTHORIZED)) {
+      headers.set(HttpHeaderNames.WWW_AUTHENTICATE, "Bearer");
     }
     detail(status, RetryInfo.class)
-        .ifPresent(retry -> builder.setLong(HttpHeaderNames.RETRY_AFTER, wholeSeconds(retry)));
-    return AggregatedHttpResponse.of(builder.build(), HttpData.ofUtf8(ProtoJson.print(status)));
+        .ifPresent(retry -> headers.setLong(HttpHeaderNames.RETRY_AFTER, wholeSeconds(retry)));
+    return AggregatedHttpResponse.of(headers.build(), HttpData.ofUtf8(ProtoJson.print(status)));
   }
 
   /** Returns the HTTP status of a failure, as google.rpc.Code maps it but for sizes. */
@@ -175,10 +229,10 @@ final class HttpErrors implements ServerErrorHandler, UnframedGrpcErrorHandler {
    *
    * @param message what is said; null for what the cause says, or the status itself
    */
-  private static Status http(
+  private static Status status(
       HttpStatus status, @Nullable String message, @Nullable Throwable cause) {
     if (cause instanceof ContentTooLargeException tooLarge) {
-      return tooLarge(tooLarge);
+      return ErrorMapper.status(tooLarge);
     }
     String phrase = status.reasonPhrase();
     String said = message == null && cause != null ? cause.getMessage() : message;
@@ -192,13 +246,6 @@ final class HttpErrors implements ServerErrorHandler, UnframedGrpcErrorHandler {
                     .setDomain(ErrorMapper.DOMAIN)
                     .build()))
         .build();
-  }
-
-  private static Status tooLarge(ContentTooLargeException cause) {
-    return ErrorMapper.status(
-        SandkeeperException.of(
-                ErrorReason.SIZE_LIMIT_EXCEEDED, "The request has more bytes than is allowed.")
-            .with("maxBytes", cause.maxContentLength()));
   }
 
   private static long wholeSeconds(RetryInfo retry) {

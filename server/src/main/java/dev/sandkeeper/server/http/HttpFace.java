@@ -18,6 +18,7 @@ import dev.sandkeeper.server.execution.SandboxFiles;
 import dev.sandkeeper.server.telemetry.HttpTelemetry;
 import dev.sandkeeper.server.telemetry.Spans;
 import io.grpc.protobuf.ProtoServiceDescriptorSupplier;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
@@ -67,19 +68,19 @@ public final class HttpFace {
 
   /** Adds gRPC and everything of HTTP to the server that is being built. */
   public void addTo(ServerBuilder server) {
-    HttpErrors errors = new HttpErrors();
-    server.errorHandler(errors);
-    // It warns of every refusal, with its trace; what is the server's fault ErrorMapper logs.
-    server.unloggedExceptionsReportIntervalMillis(0);
+    // Armeria gathers a whole unary request before anything looks at it. Twice the largest message:
+    // one that is a little too large is refused by those who know its fields.
+    server.maxRequestLength(2L * maxBodyBytes);
     GrpcService grpc =
         api.grpc(
             HttpJsonTranscodingOptions.builder()
                 .queryParamMatchRules(
                     HttpJsonTranscodingQueryParamMatchRule.ORIGINAL_FIELD,
                     HttpJsonTranscodingQueryParamMatchRule.LOWER_CAMEL_CASE)
-                .errorHandler(errors)
+                .errorHandler(new HttpErrors(List.of()))
                 .build());
     List<Binding> bindings = bindings(grpc);
+    server.errorHandler(new HttpErrors(endpoints(bindings)));
     JsonCalls json = new JsonCalls(grpc, bindings, maxBodyBytes);
     server.service(new GrpcCalls(grpc));
     server.service(json);
@@ -139,6 +140,22 @@ public final class HttpFace {
           maxBodyBytes,
           blocking((context, _) -> files.head(context)));
     }
+  }
+
+  private static List<Endpoint> endpoints(List<Binding> bindings) {
+    List<Endpoint> endpoints = new ArrayList<>();
+    for (String root : List.of("", ALIAS)) {
+      bindings.forEach(
+          binding -> endpoints.add(Endpoint.of(binding.httpMethod(), root + binding.template())));
+      endpoints.add(Endpoint.of(HttpMethod.POST, root + EXECUTE_PATH));
+      endpoints.add(Endpoint.of(HttpMethod.GET, root + EVENTS_PATH));
+      for (String path : FILE_PATHS) {
+        for (HttpMethod method : List.of(HttpMethod.GET, HttpMethod.HEAD, HttpMethod.PUT)) {
+          endpoints.add(Endpoint.of(method, root + path));
+        }
+      }
+    }
+    return endpoints;
   }
 
   private void route(

@@ -6,6 +6,7 @@ import com.linecorp.armeria.common.ContentTooLargeException;
 import com.linecorp.armeria.common.ExchangeType;
 import com.linecorp.armeria.common.HttpData;
 import com.linecorp.armeria.common.HttpHeaderNames;
+import com.linecorp.armeria.common.HttpHeaders;
 import com.linecorp.armeria.common.HttpRequest;
 import com.linecorp.armeria.common.HttpResponse;
 import com.linecorp.armeria.common.HttpStatus;
@@ -21,7 +22,6 @@ import dev.sandkeeper.server.base.SandkeeperException;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CompletionException;
-import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 
 /**
@@ -33,7 +33,7 @@ final class JsonCalls extends SimpleDecoratingHttpService implements HttpService
   private final Set<Route> routes;
   private final int maxBodyBytes;
 
-  private record Bound(Binding binding, Pattern pattern) {}
+  private record Bound(Binding binding, Endpoint endpoint) {}
 
   /**
    * Makes the face of the services' bindings.
@@ -45,7 +45,7 @@ final class JsonCalls extends SimpleDecoratingHttpService implements HttpService
   JsonCalls(GrpcService grpc, List<Binding> bindings, int maxBodyBytes) {
     super(grpc);
     this.bindings =
-        bindings.stream().map(binding -> new Bound(binding, binding.pattern())).toList();
+        bindings.stream().map(binding -> new Bound(binding, binding.endpoint())).toList();
     this.routes =
         grpc.routes().stream()
             .filter(route -> !grpc.methodsByRoute().containsKey(route))
@@ -82,10 +82,23 @@ final class JsonCalls extends SimpleDecoratingHttpService implements HttpService
   private Binding binding(ServiceRequestContext context) {
     return bindings.stream()
         .filter(bound -> bound.binding().httpMethod() == context.method())
-        .filter(bound -> bound.pattern().matcher(context.mappedPath()).matches())
+        .filter(bound -> bound.endpoint().isAt(context.mappedPath()))
         .findFirst()
-        .orElseThrow(() -> new HttpFailure(HttpStatus.NOT_FOUND, "There is no such path."))
+        .orElseThrow(() -> wrongMethod(context))
         .binding();
+  }
+
+  /** Refuses HEAD, which Armeria takes for GET. */
+  private HttpFailure wrongMethod(ServiceRequestContext context) {
+    String allowed =
+        bindings.stream()
+            .filter(bound -> bound.endpoint().isAt(context.mappedPath()))
+            .map(bound -> bound.binding().httpMethod().name())
+            .collect(Collectors.joining(", "));
+    return new HttpFailure(
+        HttpStatus.METHOD_NOT_ALLOWED,
+        "This path has no " + context.method() + ".",
+        HttpHeaders.of(HttpHeaderNames.ALLOW, allowed));
   }
 
   private HttpResponse call(
