@@ -142,6 +142,7 @@ final class ServerAssembly implements AutoCloseable {
                     nodeId,
                     configuration.telemetry().otlpEndpoint(),
                     configuration.telemetry().exportInterval())));
+    CompletableFuture<Void> libraries = Libraries.initialise();
     Database database = part(database(dataFolder));
     JooqTransactions transactions = new JooqTransactions(database.dataSource(), new SecureRandom());
     BillingClock clock = new AnchoredClock(database.now(), System::nanoTime);
@@ -199,6 +200,7 @@ final class ServerAssembly implements AutoCloseable {
           kept.sweep();
         });
 
+    libraries.join();
     OpenStreams openStreams = new OpenStreams(apiKeys);
     repeat(executor, KEY_CHECK_INTERVAL, openStreams::check);
     telemetry.instruments().observeStreams(openStreams::count);
