@@ -12,6 +12,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
@@ -19,6 +20,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -34,12 +36,24 @@ final class AgentLink implements AutoCloseable {
   private static final int MAX_CONNECTIONS = 256;
 
   private static final int MAX_QUEUED_COMMANDS = 1024;
+
+  /** What a supervisor of commands runs, in the agent's words. */
+  static final String COMMAND = "command";
+
+  /** Stands for a supervisor that is to wait for work. */
+  private static final String NO_NAME = "";
+
   private static final int MAX_SOCKET_PATH_BYTES = 107;
 
   private final Path socket;
   private final Events events;
   private final Map<String, CompletableFuture<Connection>> expected = new ConcurrentHashMap<>();
   private final BlockingQueue<Command> commands = new LinkedBlockingQueue<>(MAX_QUEUED_COMMANDS);
+  private final IdleConnections idle = new IdleConnections();
+
+  /** Whether a supervisor that waits for a command was asked for and has not come. */
+  private final AtomicBoolean spareAsked = new AtomicBoolean();
+
   private final Semaphore connections = new Semaphore(MAX_CONNECTIONS);
   private final CountDownLatch firstControl = new CountDownLatch(1);
   private final ServerSocketChannel listener;
@@ -116,6 +130,51 @@ final class AgentLink implements AutoCloseable {
     return !control.isEmpty();
   }
 
+  /**
+   * Counts an execution in.
+   *
+   * @return whether it may take an idle connection: a context runs one thing after the other, and a
+   *     second one is not to wait where nobody sees how long
+   */
+  boolean enter(String target) {
+    return idle.enter(target) == 0 || target.equals(COMMAND);
+  }
+
+  /** Counts an execution out. */
+  void leave(String target) {
+    idle.leave(target);
+  }
+
+  /** Returns a connection over which a supervisor of what is to run waits already, if one does. */
+  Optional<Connection> takeIdle(String target) {
+    Optional<Connection> taken = idle.take(target);
+    if (target.equals(COMMAND)) {
+      askForSpare();
+    }
+    return taken;
+  }
+
+  /** Keeps a connection whose execution is over, for the next one. */
+  void giveBack(String target, Connection connection) {
+    idle.put(target, connection);
+  }
+
+  /** Ends all that waits for work, now and from now on. */
+  void dismissIdle() {
+    idle.close();
+  }
+
+  /**
+   * Has the agent make a supervisor that waits for a command, unless one waits or is on its way.
+   */
+  void askForSpare() {
+    if (idle.isEmpty(COMMAND)
+        && spareAsked.compareAndSet(false, true)
+        && !offer(new Command(Frame.OPEN, 0, new Fields().add(NO_NAME, COMMAND)))) {
+      spareAsked.set(false);
+    }
+  }
+
   /** Returns what completes with the connection that an execution or transfer will dial. */
   CompletableFuture<Connection> expect(String name) {
     CompletableFuture<Connection> future = new CompletableFuture<>();
@@ -137,10 +196,14 @@ final class AgentLink implements AutoCloseable {
    * @throws EngineException {@code FAILED} when the agent has not read for very long
    */
   void send(int type, long offset, Fields fields) {
-    if (closed || !commands.offer(new Command(type, offset, fields))) {
+    if (!offer(new Command(type, offset, fields))) {
       throw new EngineException(
           EngineException.Kind.FAILED, "the sandbox's agent does not answer any more");
     }
+  }
+
+  private boolean offer(Command command) {
+    return !closed && commands.offer(command);
   }
 
   private void accept() {
@@ -173,6 +236,11 @@ final class AgentLink implements AutoCloseable {
         serveControl(connection);
         return;
       }
+      if (fields.get(1).equals("ready") && fields.get(2).equals(COMMAND)) {
+        idle.put(COMMAND, connection);
+        spareAsked.set(false);
+        return;
+      }
       CompletableFuture<Connection> future = expected.remove(fields.get(2));
       if (future == null || !future.complete(connection)) {
         connection.close();
@@ -189,6 +257,8 @@ final class AgentLink implements AutoCloseable {
       control.forEach(Connection::close);
       control = List.of(connection);
     }
+    // What was asked for over the one before may never have arrived.
+    spareAsked.set(false);
     Thread writer = Thread.ofVirtual().name("agent-control-", 0).start(() -> write(connection));
     firstControl.countDown();
     try {
@@ -218,6 +288,10 @@ final class AgentLink implements AutoCloseable {
   }
 
   private void refused(List<String> fields) {
+    if (fields.getFirst().equals(NO_NAME)) {
+      spareAsked.set(false);
+      return;
+    }
     CompletableFuture<Connection> future = expected.remove(fields.getFirst());
     if (future != null) {
       future.completeExceptionally(
@@ -252,6 +326,7 @@ final class AgentLink implements AutoCloseable {
     synchronized (this) {
       control.forEach(Connection::close);
     }
+    dismissIdle();
     expected.values().forEach(future -> future.cancel(false));
     expected.clear();
   }

@@ -66,6 +66,21 @@ final class Connection implements AutoCloseable {
     }
   }
 
+  /**
+   * Gives back the memory of bulk reads, before a time in which nothing comes.
+   *
+   * @return whether nothing has come that nobody read
+   */
+  boolean rest() {
+    if (buffer.hasRemaining()) {
+      return false;
+    }
+    if (buffer.capacity() > SMALL_BUFFER_BYTES) {
+      buffer = ByteBuffer.allocateDirect(SMALL_BUFFER_BYTES).flip();
+    }
+    return true;
+  }
+
   /** Sends a frame without a payload. */
   void write(int type, long offset) throws IOException {
     write(type, offset, List.of(), 0);

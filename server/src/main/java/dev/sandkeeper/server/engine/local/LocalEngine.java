@@ -244,6 +244,7 @@ public final class LocalEngine implements SandboxEngine {
       sandbox.close();
       return Optional.empty();
     }
+    sandbox.getReady();
     sandbox.sample();
     running.put(id, sandbox);
     return Optional.of(sandbox);

@@ -15,6 +15,7 @@ import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
 import java.util.concurrent.CancellationException;
@@ -39,12 +40,17 @@ final class LocalExecution implements EngineExecution {
   private static final int MAX_SIGNAL = 64;
   private static final int MAX_EARLY_SIGNALS = 16;
 
+  /** The number in the last frame when the supervisor waits for another request. */
+  private static final int STAYS = 1;
+
   /** A supervisor dials within milliseconds; a cell waits for those before it. */
   private static final Duration DIAL_TIME = Duration.ofSeconds(10);
 
   private final ExecutionSpec spec;
+  private final String target;
   private final ExecutionListener listener;
   private final Host host;
+  private final AgentLink link;
 
   // Guarded by this: signals asked for before there is a connection wait for it.
   private final List<Integer> earlySignals = new ArrayList<>();
@@ -63,10 +69,18 @@ final class LocalExecution implements EngineExecution {
     boolean isEnding();
   }
 
-  LocalExecution(ExecutionSpec spec, ExecutionListener listener, Host host) {
+  /**
+   * Prepares an execution.
+   *
+   * @param target what it runs in, in the agent's words
+   */
+  LocalExecution(
+      ExecutionSpec spec, String target, ExecutionListener listener, Host host, AgentLink link) {
     this.spec = spec;
+    this.target = target;
     this.listener = listener;
     this.host = host;
+    this.link = link;
   }
 
   @Override
@@ -80,20 +94,19 @@ final class LocalExecution implements EngineExecution {
       throw new IllegalArgumentException(
           "signal: " + number + " (expected: 1 to " + MAX_SIGNAL + ")");
     }
-    List<Connection> target;
+    // Sent under the lock: after the end the connection belongs to another execution.
     synchronized (this) {
       killedByUs |= number == SIGKILL;
-      target = connection;
-      if (target.isEmpty() && earlySignals.size() < MAX_EARLY_SIGNALS) {
+      if (connection.isEmpty() && earlySignals.size() < MAX_EARLY_SIGNALS) {
         earlySignals.add(number);
       }
-    }
-    for (Connection open : target) {
-      try {
-        open.write(Frame.SIGNAL, number);
-      } catch (IOException e) {
-        // It is over: its end is told where frames are read.
-        logger.atDebug().addKeyValue("execution_id", spec.id()).log("Signal came after the end");
+      for (Connection open : connection) {
+        try {
+          open.write(Frame.SIGNAL, number);
+        } catch (IOException e) {
+          // It is over: its end is told where frames are read.
+          logger.atDebug().addKeyValue("execution_id", spec.id()).log("Signal came after the end");
+        }
       }
     }
   }
@@ -104,31 +117,60 @@ final class LocalExecution implements EngineExecution {
   }
 
   /** Runs the conversation to its end; the listener hears of everything, also of failure. */
-  void run(CompletableFuture<Connection> dialled) {
+  void run() {
     long startNanos = System.nanoTime();
     long killsBefore = host.outOfMemoryKills();
     ExecutionEnd end;
-    try (Connection open = await(dialled)) {
-      Duration left = spec.deadline().minusNanos(System.nanoTime() - startNanos);
-      open.write(Frame.REQUEST, 0, request(left));
-      for (int signal : connect(open)) {
-        open.write(Frame.SIGNAL, signal);
-      }
-      end = converse(open, killsBefore);
+    boolean mayTakeIdle = link.enter(target);
+    try {
+      end = converse(open(startNanos, mayTakeIdle), killsBefore);
     } catch (TimeoutException e) {
       end = ExecutionEnd.of(ExecutionEnd.Reason.DEADLINE);
     } catch (Refused e) {
       listener.error(new CodeError("Refused", e.why, ""));
       end = ExecutionEnd.of(ExecutionEnd.Reason.NOT_STARTED);
-    } catch (IOException e) {
+    } catch (IOException | EngineException e) {
       logger
           .atDebug()
           .addKeyValue("execution_id", spec.id())
           .addKeyValue("cause", e.toString())
           .log("Lost the connection of an execution");
       end = ExecutionEnd.of(host.whyLost());
+    } finally {
+      link.leave(target);
     }
     listener.finished(end);
+  }
+
+  /** Sends the request to a supervisor that waits, or else to one that is asked to dial. */
+  private Connection open(long startNanos, boolean mayTakeIdle)
+      throws IOException, TimeoutException {
+    Optional<Connection> idle = mayTakeIdle ? link.takeIdle(target) : Optional.empty();
+    while (idle.isPresent()) {
+      try {
+        idle.get().write(Frame.REQUEST, 0, request(startNanos));
+        return idle.get();
+      } catch (IOException e) {
+        // It is gone, and cannot have read the request whole.
+        idle.get().close();
+        idle = link.takeIdle(target);
+      }
+    }
+    String name = spec.id().value();
+    CompletableFuture<Connection> dialled = link.expect(name);
+    try {
+      link.send(Frame.OPEN, 0, new Fields().add(name, target));
+      Connection open = await(dialled);
+      try {
+        open.write(Frame.REQUEST, 0, request(startNanos));
+      } catch (IOException e) {
+        open.close();
+        throw e;
+      }
+      return open;
+    } finally {
+      link.forget(name);
+    }
   }
 
   /** The agent would not start it. */
@@ -160,12 +202,19 @@ final class LocalExecution implements EngineExecution {
     }
   }
 
-  private synchronized List<Integer> connect(Connection open) {
+  private synchronized void connect(Connection open) throws IOException {
     connection = List.of(open);
-    return List.copyOf(earlySignals);
+    for (int signal : earlySignals) {
+      open.write(Frame.SIGNAL, signal);
+    }
   }
 
-  private Fields request(Duration left) {
+  private synchronized void disconnect() {
+    connection = List.of();
+  }
+
+  private Fields request(long startNanos) {
+    Duration left = spec.deadline().minusNanos(System.nanoTime() - startNanos);
     Fields fields = new Fields();
     switch (spec.run()) {
       case ExecutionSpec.Command command ->
@@ -179,6 +228,25 @@ final class LocalExecution implements EngineExecution {
   }
 
   private ExecutionEnd converse(Connection open, long killsBefore) throws IOException {
+    boolean stays = false;
+    try {
+      connect(open);
+      Frame finished = listen(open);
+      ExecutionEnd end = end(finished.texts(5), killsBefore);
+      stays = finished.offset() == STAYS;
+      return end;
+    } finally {
+      disconnect();
+      if (stays) {
+        link.giveBack(target, open);
+      } else {
+        open.close();
+      }
+    }
+  }
+
+  /** Tells the listener what comes; returns the last frame. */
+  private Frame listen(Connection open) throws IOException {
     Map<OutputStreamKind, Long> offsets = new EnumMap<>(OutputStreamKind.class);
     while (true) {
       Frame frame = open.read();
@@ -192,7 +260,7 @@ final class LocalExecution implements EngineExecution {
           listener.error(new CodeError(texts.get(0), texts.get(1), texts.get(2)));
         }
         case Frame.FINISHED -> {
-          return end(frame.texts(5), killsBefore);
+          return frame;
         }
         default -> throw new ProtocolException("execution frame type " + frame.type());
       }

@@ -19,7 +19,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
@@ -120,6 +119,12 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
   /** Gives the agent what every execution begins with. */
   void setUp(Fields environment) {
     link.send(Frame.SETUP, 0, environment);
+    getReady();
+  }
+
+  /** Has something wait for the first command. */
+  void getReady() {
+    link.askForSpare();
   }
 
   /** Takes a memory sample. */
@@ -137,24 +142,15 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
     requireRunning();
     checkSize(spec);
     String target = target(spec);
-    String name = spec.id().value();
-    LocalExecution execution = new LocalExecution(spec, listener, this);
-    CompletableFuture<Connection> dialled = link.expect(name);
-    try {
-      link.send(Frame.OPEN, 0, new Fields().add(name, target));
-    } catch (EngineException e) {
-      link.forget(name);
-      throw e;
-    }
+    LocalExecution execution = new LocalExecution(spec, target, listener, this, link);
     Thread.ofVirtual()
-        .name("execution-" + name)
+        .name("execution-" + spec.id())
         .start(() -> {
           executions.add(execution);
           try {
-            execution.run(dialled);
+            execution.run();
           } finally {
             executions.remove(execution);
-            link.forget(name);
           }
         });
     return execution;
@@ -162,10 +158,10 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
 
   private static String target(ExecutionSpec spec) {
     return switch (spec.run()) {
-      case ExecutionSpec.Command ignored -> "command";
+      case ExecutionSpec.Command ignored -> AgentLink.COMMAND;
       case ExecutionSpec.Code code ->
           switch (code.language()) {
-            case BASH -> "command";
+            case BASH -> AgentLink.COMMAND;
             case PYTHON -> context(code, "python");
             case JAVASCRIPT -> {
               requireNone("workingDirectory", spec.workingDirectory().isPresent());
@@ -241,6 +237,8 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
   /** An agent that cannot be asked is no reason to let the sandbox live. */
   private void askToStop(Duration grace) {
     try {
+      // What waits for the next command is the user's too, and would be waited for.
+      link.dismissIdle();
       link.send(Frame.STOP, grace.toMillis(), new Fields());
       awaitEmpty(grace.plus(GRACE_SLACK));
     } catch (EngineException e) {

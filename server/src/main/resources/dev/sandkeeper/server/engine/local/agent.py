@@ -7,12 +7,14 @@ right. Standard library only, Python 3.9 or newer, run as `python3 -I -S agent.p
 MAX_PROCESSES MEMORY_MIB NODE`, the last empty when there is no Node.js.
 
 Every connection carries frames: payload length (4 bytes), type (1), offset (8), payload, numbers in
-network order. One connection is for control; each execution and each file transfer dials its own,
-so that the kernel's socket buffers are the back-pressure and a slow reader holds up nobody else.
+network order. One connection is for control; each execution and each file transfer has one to
+itself, so that the kernel's socket buffers are the back-pressure and a slow reader holds up nobody
+else. A supervisor keeps its connection for the executions that follow.
 
-Processes: the agent forks a supervisor per command, which is the reaper of all that the command
-leaves behind; a supervisor per language whose variables live on, which forks the interpreter; and a
-worker per file transfer, which gives up the agent's rights before it touches a path.
+Processes: the agent forks supervisors of commands, each the reaper of all that its command leaves
+behind, which fork a launcher that starts the programs; a supervisor per language whose variables live
+on, which forks the interpreter; and a worker per file transfer, which gives up the agent's rights
+before it touches a path.
 """
 
 # The C modules behind `socket` and `signal`: the wrappers cost 12 ms of start-up, more than the rest.
@@ -33,6 +35,7 @@ NODE_CHANNEL = 3
 PROTOCOL = b"1"
 
 USER_ID = 1000
+DEFAULT_PATH = b"/bin:/usr/bin"
 HOME = "/home/user"
 
 HEADER = struct.Struct("!IBQ")
@@ -56,6 +59,12 @@ MAX_TRACEBACK_CHARS = 32 * 1024
 MAX_ERROR_CHARS = 8 * 1024
 # What a shell returns for a program that is not there.
 NOT_FOUND_CODE = 127
+# As many supervisors wait for a command at most; the engine sees to that.
+IDLE_LAUNCHERS = 2
+# How often a command's launcher may be killed before it has started the command.
+MAX_LAUNCHES = 3
+# A supervisor with a larger request behind it is not kept: nor is what that left of its memory.
+KEPT_REQUEST_BYTES = 256 * 1024
 # Executions, transfers and commands' leftover daemons that each need a process of the agent's.
 MAX_CHILDREN = 96
 
@@ -70,12 +79,26 @@ REQUEST_SECONDS = 30.0
 # The longest pause in an upload; a broken one is given up after.
 TRANSFER_SECONDS = 120.0
 LOG_BYTES = 64 * 1024
+RLIMITS = 16
+# On x86_64, and elsewhere.
+SYS_WAITID = 247 if os.uname().machine == "x86_64" else 95
 # More than the agent ever opens.
 MAX_DESCRIPTORS = 4096
+
+# By Python, and those that are often sent to all that there is, but meant for programs.
+IGNORED_BY_LAUNCHERS = (
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGTERM,
+)
 
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER, PR_CAP_AMBIENT = 4, 36, 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 CAPABILITY_VERSION_3 = 0x20080522
+CAP_KILL, CAP_SETGID, CAP_SETUID = 5, 6, 7
+CAPABILITIES = 1 << CAP_KILL | 1 << CAP_SETGID | 1 << CAP_SETUID
 
 
 class Gone(Exception):
@@ -128,8 +151,22 @@ def named(payload):
     return values
 
 
+def repack(values):
+    """Undoes `named`."""
+    return b"".join(pack(name.encode(), value) for name in values for value in values[name])
+
+
 def frame(kind, offset=0, payload=b""):
     return HEADER.pack(len(payload), kind, offset) + payload
+
+
+def unsent(views, sent):
+    """Returns what is left of a list of views once so many bytes of it were sent."""
+    for index, view in enumerate(views):
+        if sent < len(view):
+            return [view[sent:]] + views[index + 1 :]
+        sent -= len(view)
+    return []
 
 
 class Channel:
@@ -167,10 +204,7 @@ class Channel:
                 continue
             except OSError as error:
                 raise Gone from error
-            while self.outgoing and sent >= len(self.outgoing[0]):
-                sent -= len(self.outgoing.pop(0))
-            if sent:
-                self.outgoing[0] = self.outgoing[0][sent:]
+            self.outgoing = unsent(self.outgoing, sent)
 
     def flush_all(self):
         """Waits until everything queued is sent."""
@@ -210,12 +244,31 @@ class Channel:
 
     def await_frame(self, seconds):
         """Returns the next frame; for the parts of a conversation where nothing else happens."""
-        deadline = time.monotonic() + seconds
+        deadline = None if seconds is None else time.monotonic() + seconds
         while not self.frames:
             if not wait_for(self.fileno(), select.POLLIN, deadline):
                 raise Gone
             self.read_once()
         return self.frames.pop(0)
+
+    def poll_request(self):
+        """Reads once; returns the payload of the next request if it is there whole.
+
+        What came before it is left of an execution that is over, such as a signal.
+        """
+        self.read_once()
+        while self.frames:
+            kind, _, payload = self.frames.pop(0)
+            if kind == REQUEST:
+                return payload
+        return None
+
+    def await_request(self, seconds):
+        """Returns the payload of the next request."""
+        while True:
+            kind, _, payload = self.await_frame(seconds)
+            if kind == REQUEST:
+                return payload
 
     def close(self):
         self.sock.close()
@@ -257,8 +310,9 @@ def prepare():
     gc.disable()
     libc = ctypes.CDLL(None, use_errno=True)
     prctl(PR_SET_DUMPABLE, 0)
-    # Without ambient rights every exec from here on ends with none.
+    # Without ambient and inheritable rights every exec from here on ends with none.
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    set_capabilities(CAPABILITIES, CAPABILITIES, 0)
 
 
 def prctl(option, value=0):
@@ -267,30 +321,45 @@ def prctl(option, value=0):
         raise OSError(code, os.strerror(code))
 
 
-def drop_capabilities():
-    """Gives up every capability: changing between two ordinary user ids keeps them otherwise."""
+def set_capabilities(effective, permitted, inheritable):
     header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
-    if libc.capset(header, struct.pack("=6I", 0, 0, 0, 0, 0, 0)) != 0:
+    if libc.capset(header, struct.pack("=6I", effective, permitted, inheritable, 0, 0, 0)) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 
 
 def become_user(settings):
-    """Turns this process into one of the sandbox's user, for good."""
+    """Turns this process into one of the sandbox's user, for good, but for its capabilities.
+
+    It executes a program next, which has none, or drops them: changing between two ordinary user
+    ids keeps them. Little is used here, because a forked process pays for every page it touches.
+    """
     os.setsid()
     # The kernel is to take user processes first when memory runs out. The files of a process that
     # may not be dumped belong to root, also its own.
     prctl(PR_SET_DUMPABLE, 1)
-    with open("/proc/self/oom_score_adj", "wb", buffering=0) as score:
-        score.write(b"1000")
-    # One more for the program in waiting.
-    most = settings.max_processes + 1
+    score_fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    os.write(score_fd, b"1000")
+    os.close(score_fd)
+    # The launchers count too. With one command at work there are two of them: its own and the next's.
+    most = settings.max_processes + IDLE_LAUNCHERS
     resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
     os.setgroups([])
     os.setresgid(USER_ID, USER_ID, USER_ID)
     os.setresuid(USER_ID, USER_ID, USER_ID)
-    drop_capabilities()
     os.umask(0o022)
+
+
+def drop_capabilities():
+    set_capabilities(0, 0, 0)
+
+
+def become_closed_user(settings):
+    """Turns this process into one of the user's into which the user's other processes cannot look."""
+    become_user(settings)
+    # First: as long as it has capabilities, none without them may trace it either.
+    prctl(PR_SET_DUMPABLE, 0)
+    drop_capabilities()
 
 
 class Wakeup:
@@ -319,7 +388,13 @@ def reap():
             return
         if pid == 0:
             return
-        yield pid, status, usage
+        # A program may have itself traced by its parent, which is then told of every stop.
+        if not os.WIFSTOPPED(status):
+            yield pid, status, usage
+
+
+def micros(usage):
+    return int((usage.ru_utime + usage.ru_stime) * 1e6)
 
 
 def has_children():
@@ -328,6 +403,19 @@ def has_children():
         return True
     except ChildProcessError:
         return False
+
+
+def children():
+    """Returns the process ids of this process's children."""
+    try:
+        fd = os.open("/proc/self/task/%d/children" % os.getpid(), os.O_RDONLY)
+    except FileNotFoundError:
+        # A kernel without that file.
+        return set(children_by_parent().get(os.getpid(), ()))
+    try:
+        return {int(pid) for pid in read_whole(fd).split()}
+    finally:
+        os.close(fd)
 
 
 def keep_only(*kept):
@@ -339,8 +427,8 @@ def keep_only(*kept):
     os.closerange(first, MAX_DESCRIPTORS)
 
 
-def descendants(root):
-    """Returns the process ids below a process, parents first, by one pass over /proc."""
+def children_by_parent():
+    """Returns all process ids by their parents', by one pass over /proc."""
     children = {}
     for name in os.listdir("/proc"):
         if not name.isdigit():
@@ -351,6 +439,12 @@ def descendants(root):
         except (OSError, IndexError, ValueError):
             continue
         children.setdefault(parent, []).append(int(name))
+    return children
+
+
+def descendants(root):
+    """Returns the process ids below a process, parents first."""
+    children = children_by_parent()
     found = [root]
     for pid in found:
         found.extend(child for child in children.pop(pid, ()) if child not in found)
@@ -365,19 +459,19 @@ def send_signal(pids, number):
             pass
 
 
-def signal_tree(number):
-    """Signals all that this process has started, directly or not."""
+def signal_tree(number, spared=None):
+    """Signals all that this process has started, directly or not, but for the one spared."""
     root = os.getpid()
     if number == signal.SIGKILL:
         # What is stopped cannot fork, so a fork bomb holds still before it is killed.
         stopped = set()
         while True:
-            running = [pid for pid in descendants(root) if pid not in stopped]
+            running = [pid for pid in descendants(root) if pid not in stopped and pid != spared]
             if not running:
                 break
             send_signal(running, signal.SIGSTOP)
             stopped.update(running)
-    send_signal(descendants(root), number)
+    send_signal([pid for pid in descendants(root) if pid != spared], number)
 
 
 def fork_child(body):
@@ -468,14 +562,32 @@ class Run:
             output.offset = 0
 
     # What a subclass adds.
+    def has_begun(self):
+        """Whether STARTED was sent, before which nothing else is."""
+        return True
+
     def register(self, poller):
         """Adds descriptors of its own."""
 
     def ready(self, fd):
         """One of its own descriptors is ready."""
 
+    def news_fd(self):
+        """A descriptor to hear from however slow the engine reads, negative when there is none."""
+        return -1
+
+    def hear(self):
+        """The descriptor for news is ready."""
+
     def children_ended(self):
         """Some child ended."""
+
+    def last_words(self, channel, read):
+        """Reads what a process said before it ended, which may be seen after its end."""
+        for _ in range(2 * MAX_RESULT_BYTES // CHUNK_BYTES + 1):
+            if channel.fileno() < 0 or not wait_for(channel.fileno(), select.POLLIN, 0):
+                return
+            read()
 
     def loop(self):
         """Serves until the run is over and its output is sent."""
@@ -489,8 +601,11 @@ class Run:
                 self.channel.fileno(), select.POLLIN | (select.POLLOUT if blocked else 0)
             )
             poller.register(self.wakeup.reader, select.POLLIN)
+            news_fd = self.news_fd()
+            if news_fd >= 0:
+                poller.register(news_fd, select.POLLIN)
             if not blocked:
-                for output in self.outputs:
+                for output in self.outputs if self.has_begun() else ():
                     if output.fd >= 0:
                         by_fd[output.fd] = output
                         poller.register(output.fd, select.POLLIN)
@@ -504,6 +619,8 @@ class Run:
                 elif fd == self.wakeup.reader:
                     self.wakeup.clear()
                     self.children_ended()
+                elif fd == news_fd:
+                    self.hear()
                 elif self.channel.outgoing:
                     # A stream before this one filled the socket.
                     break
@@ -543,9 +660,13 @@ class Run:
         return data
 
     def obey(self, frames):
-        for kind, offset, _ in frames:
-            if kind == SIGNAL and self.over_at is None:
-                signal_tree(offset)
+        # As with the kernel, the same one many times at once is one.
+        for number in dict.fromkeys(number for kind, number, _ in frames if kind == SIGNAL):
+            if self.over_at is None:
+                self.signal(number)
+
+    def signal(self, number):
+        signal_tree(number)
 
     def end(self, reason):
         """Kills everything; the loop goes on until that has come to pass."""
@@ -558,12 +679,17 @@ class Run:
             for output in self.outputs:
                 output.note_due()
 
-    def finish(self, exit_code, signal_number, cpu_micros, peak_bytes):
+    def finish(self, stays, exit_code, signal_number, cpu_micros, peak_bytes):
         reason = self.reason or ("completed" if signal_number is None else "signaled")
         values = (exit_code, signal_number, cpu_micros, peak_bytes)
         texts = [b"" if value is None else b"%d" % value for value in values]
-        self.channel.send(FINISHED, 0, pack(reason.encode(), *texts))
-        self.channel.flush_all()
+        finish(self.channel, stays, reason.encode(), *texts)
+
+
+def finish(channel, stays, reason, exit_code=b"", signal_number=b"", cpu=b"", peak=b""):
+    """Tells that an execution is over, and whether the connection stays for a next one."""
+    channel.send(FINISHED, int(stays), pack(reason, exit_code, signal_number, cpu, peak))
+    channel.flush_all()
 
 
 def split_status(status):
@@ -582,86 +708,267 @@ def environment_of(request, base):
     return variables
 
 
-class Program:
-    """The process that will be a command's program: forked ahead of time, already as the user.
+class Launcher:
+    """The process that starts a supervisor's commands, already as the user and without any right.
 
-    The user can stop or kill it while it waits, so nothing waits for it without a deadline, and a
-    killed one is replaced.
+    A process it starts shares its memory until it executes, where a fork of the agent's would copy a
+    hundred pages first. No other process may look into it, but the user can stop or kill it: so
+    nothing waits for it without a deadline, and a killed one is replaced.
     """
 
     def __init__(self, settings):
-        self.stdout, stdout_writer = output_pipe(STDOUT)
-        self.stderr, stderr_writer = output_pipe(STDERR)
-        stdin_reader, self.stdin_fd = os.pipe()
-        status_reader, status_writer = os.pipe()
-        orders_reader, orders_writer = os.pipe()
-        self.status_fd, self.orders_fd = status_reader, orders_writer
-        theirs = (stdin_reader, stdout_writer, stderr_writer, status_writer, orders_reader)
+        self.settings = settings
+        self.pid = None
+        self.channel = None
+
+    def start(self):
+        """Makes the process, unless it is there."""
+        if self.pid is not None:
+            return
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        channel_fd = theirs.detach()
 
         def body():
-            try:
-                become_user(settings)
-                for number, fd in enumerate((stdin_reader, stdout_writer, stderr_writer)):
-                    os.dup2(fd, number)
-                keep_only(status_writer, orders_reader)
-                execute(named(read_whole(orders_reader)), settings.environment)
-            except BaseException as error:
-                text = getattr(error, "strerror", None) or str(error)
-                os.write(status_writer, pack(type(error).__name__.encode(), text.encode()[:2000]))
-                os._exit(127)
+            keep_only(channel_fd)
+            become_closed_user(self.settings)
+            launch(channel_fd, self.settings.environment)
 
         try:
             self.pid = fork_child(body)
+        except OSError:
+            ours.close()
+            raise
         finally:
-            for fd in theirs:
-                os.close(fd)
+            os.close(channel_fd)
+        self.channel = Channel(ours)
 
-    def close(self):
-        for fd in (self.stdin_fd, self.status_fd, self.orders_fd, self.stdout.fd, self.stderr.fd):
-            os.close(fd)
-
-    def order(self, orders, deadline):
-        """Tells it what to become; false when it is no longer there."""
+    def order(self, payload, fds, deadline):
+        """Tells it what to start, as far as it takes that before the deadline."""
         send_signal([self.pid], signal.SIGCONT)
-        os.set_blocking(self.orders_fd, False)
-        view = memoryview(orders)
-        try:
-            while view:
-                try:
-                    view = view[os.write(self.orders_fd, view[:CHUNK_BYTES]) :]
-                except BlockingIOError:
-                    if not wait_for(self.orders_fd, select.POLLOUT, deadline):
-                        break
-        except BrokenPipeError:
-            return False
-        os.close(self.orders_fd)
-        return True
+        sock = self.channel.sock
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("=3i", *fds))]
+        parts = [memoryview(HEADER.pack(len(payload), REQUEST, 0)), memoryview(payload)]
+        while parts:
+            try:
+                sent = sock.sendmsg(parts, rights)
+            except BlockingIOError:
+                if not wait_for(sock.fileno(), select.POLLOUT, deadline):
+                    return
+                continue
+            rights = []
+            parts = unsent(parts, sent)
 
-    def problem(self, deadline):
-        """Returns what kept it from starting, empty when it runs, within the deadline."""
-        found = b""
-        if wait_for(self.status_fd, select.POLLIN, deadline):
-            found = os.read(self.status_fd, 4096)
-        os.close(self.status_fd)
-        return found
+    def keep_going(self):
+        """The user may have stopped it, and its program's end would not be told."""
+        try:
+            if self.pid and os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG) is not None:
+                send_signal([self.pid], signal.SIGCONT)
+        except ChildProcessError:
+            pass
+
+    def forget(self):
+        """Its end was waited for."""
+        self.pid = None
+        self.channel.close()
+
+    def end(self):
+        """Ends it, and waits until it has."""
+        if self.pid is not None:
+            send_signal([self.pid], signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.forget()
+
+
+def launch(channel_fd, base_environment):
+    """The life of a launcher: one command after the other."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in IGNORED_BY_LAUNCHERS:
+        signal.signal(number, signal.SIG_IGN)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=channel_fd)
+    usual = inherited()
+    while True:
+        header, rights, _, _ = sock.recvmsg(
+            HEADER.size, socket.CMSG_SPACE(12), socket.MSG_CMSG_CLOEXEC
+        )
+        if not header:
+            return
+        header += receive_exactly(sock, HEADER.size - len(header))
+        request = named(receive_exactly(sock, HEADER.unpack(header)[0]))
+        fds = struct.unpack("=3i", rights[0][2])
+        try:
+            pid = start_program(request, base_environment, fds)
+        except (OSError, ValueError) as error:
+            text = getattr(error, "strerror", None) or str(error)
+            fields = pack(type(error).__name__.encode(), text.encode()[:2000])
+            sock.sendall(frame(ERROR, 0, fields))
+            continue
+        finally:
+            for fd in fds:
+                os.close(fd)
+            # Its source may be large.
+            request = None
+        sock.sendall(frame(STARTED, pid))
+        status, cpu_micros, peak_kib = await_end(pid)
+        # A program can make siblings of its own, for which the supervisor is to be the one who waits.
+        leaves = len(children()) > 1
+        own_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        numbers = (leaves, cpu_micros, peak_kib, own_kib)
+        sock.sendall(frame(FINISHED, status, pack(*(b"%d" % number for number in numbers))))
+        # Only now: until it is told, how it ended must not die with this process.
+        os.waitpid(pid, 0)
+        if leaves or inherited() != usual:
+            return
+
+
+def inherited():
+    """What the user's processes can change in each other, and what those then start has as well."""
+    return (
+        [resource.getrlimit(number) for number in range(RLIMITS)],
+        os.getpriority(os.PRIO_PROCESS, 0),
+        os.sched_getscheduler(0),
+        os.sched_getaffinity(0),
+    )
+
+
+def await_end(pid):
+    """Returns status, processor time and peak of a child that has ended, and leaves it unwaited for."""
+    info, usage = ctypes.create_string_buffer(128), ctypes.create_string_buffer(256)
+    while True:
+        # Unlike the call of the library the kernel's also tells the usage.
+        flags = os.WEXITED | os.WNOWAIT
+        if libc.syscall(SYS_WAITID, os.P_PID, pid, info, flags, usage) != 0:
+            # The supervisor knows how to go on without this process.
+            raise OSError(ctypes.get_errno(), "waitid")
+        code, status = struct.unpack_from("=8xi12xi", info)
+        if code == os.CLD_EXITED:
+            status <<= 8
+        elif code not in (os.CLD_KILLED, os.CLD_DUMPED):
+            # It is traced by this process, by its own wish: it has stopped, and stays so.
+            os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG)
+            continue
+        seconds, micro, system_seconds, system_micro, peak_kib = struct.unpack_from("=5q", usage)
+        return status, (seconds + system_seconds) * 1000000 + micro + system_micro, peak_kib
+
+
+def start_program(request, base_environment, fds):
+    """Starts a command's program on three descriptors; returns its pid."""
+    script_fd = -1
+    if "argv" in request:
+        argv = request["argv"]
+    elif len(request["source"][0]) <= MAX_ARGUMENT_BYTES:
+        argv = [b"bash", b"-c", request["source"][0]]
+    else:
+        script_fd = memory_file("script", request["source"][0])
+        os.set_inheritable(script_fd, True)
+        argv = [b"bash", b"/dev/fd/%d" % script_fd]
+    enter(request.get("cwd", [b""])[0])
+    environment = environment_of(request, base_environment)
+    actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(fds)]
+    failure = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    try:
+        for path in candidates(argv[0], environment):
+            try:
+                return os.posix_spawn(
+                    path,
+                    argv,
+                    environment,
+                    file_actions=actions,
+                    setsid=True,
+                    setsigdef=IGNORED_BY_LAUNCHERS,
+                )
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                failure = error
+    finally:
+        if script_fd >= 0:
+            os.close(script_fd)
+    raise failure
+
+
+def candidates(name, environment):
+    """Returns the paths a program may have, by the folders of PATH as a shell looks through them."""
+    if b"/" in name:
+        return [name]
+    folders = environment.get(b"PATH", DEFAULT_PATH).split(b":")
+    paths = [os.path.join(folder, name) for folder in folders]
+    return [path for path in paths if os.access(path, os.F_OK)]
+
+
+def enter(folder):
+    """Changes to a folder given relative to the home."""
+    try:
+        os.chdir(os.path.join(os.fsencode(HOME), folder))
+    except OSError as error:
+        text = "working directory: %s" % os.strerror(error.errno)
+        raise type(error)(0, text) from None
 
 
 class CommandRun(Run):
     """A command: a process tree with pipes of its own."""
 
-    def __init__(self, channel, request, program, wakeup):
-        super().__init__(channel, request, [program.stdout, program.stderr], wakeup)
-        self.stdin = memoryview(request.get("stdin", [b""])[0])
-        self.stdin_fd = program.stdin_fd
-        self.pid = program.pid
+    def __init__(self, channel, payload, launcher, wakeup):
+        request = named(payload)
+        stdout, stdout_writer = output_pipe(STDOUT)
+        stderr, stderr_writer = output_pipe(STDERR)
+        stdin_reader, self.stdin_fd = os.pipe()
+        super().__init__(channel, request, [stdout, stderr], wakeup)
+        self.theirs = (stdin_reader, stdout_writer, stderr_writer)
+        self.program = request.get("argv", [b"bash"])[0]
+        self.stdin = memoryview(request.pop("stdin", [b""])[0])
+        # What the launcher is told: all but the input.
+        self.orders = repack(request) if self.stdin else payload
+        self.is_large = len(payload) > KEPT_REQUEST_BYTES
+        self.launcher = launcher
+        self.launches = 0
+        self.launcher_leaves = False
+        self.pid = None
+        # Signals that came before there was a program to get them.
+        self.early = []
         self.cpu_micros = 0
         self.peak_kib = 0
+        # Until it executes, a program has the launcher's memory: a peak below that is not its own.
+        self.floor_kib = 0
         os.set_blocking(self.stdin_fd, False)
+
+    def start(self):
+        """Has the launcher start the program, with a new one for each that is killed before it could."""
+        while self.launches < MAX_LAUNCHES:
+            self.launches += 1
+            try:
+                self.launcher.start()
+            except OSError as error:
+                self.refuse(type(error).__name__.encode(), error.strerror.encode())
+                return
+            try:
+                self.launcher.order(self.orders, self.theirs, self.deadline)
+                return
+            except OSError:
+                self.launcher.end()
+        self.refuse(b"ChildProcessError", b"what starts it is killed again and again")
+
+    def begun(self, pid):
+        self.pid = pid
+        self.channel.send(STARTED, pid)
+        self.close_theirs()
+        for number in self.early:
+            self.signal(number)
+
+    def close_theirs(self):
+        for fd in self.theirs:
+            os.close(fd)
+        self.theirs = ()
+
+    def refuse(self, name, detail):
+        """Tells why it cannot be started; the loop ends at once."""
+        self.reason = self.reason or "not-started"
+        self.close_theirs()
+        self.channel.send(ERROR, 0, pack(name, self.program[:1024] + b": " + detail, b""))
+        self.over()
 
     def feed(self):
         """Writes what the program's input takes, and closes it at the end."""
-        if self.stdin_fd < 0:
-            return
         try:
             while self.stdin:
                 self.stdin = self.stdin[os.write(self.stdin_fd, self.stdin[:CHUNK_BYTES]) :]
@@ -672,6 +979,15 @@ class CommandRun(Run):
         os.close(self.stdin_fd)
         self.stdin_fd = -1
 
+    def signal(self, number):
+        if self.pid is not None:
+            signal_tree(number, self.launcher.pid)
+        elif number not in self.early:
+            self.early.append(number)
+
+    def has_begun(self):
+        return self.pid is not None or self.over_at is not None
+
     def register(self, poller):
         if self.stdin_fd >= 0:
             poller.register(self.stdin_fd, select.POLLOUT)
@@ -679,24 +995,86 @@ class CommandRun(Run):
     def ready(self, fd):
         self.feed()
 
-    def children_ended(self):
-        for pid, status, usage in reap():
-            self.cpu_micros += int((usage.ru_utime + usage.ru_stime) * 1e6)
-            self.peak_kib = max(self.peak_kib, usage.ru_maxrss)
-            if pid == self.pid:
-                self.status = status
-                self.over()
+    def news_fd(self):
+        return -1 if self.launcher.channel is None else self.launcher.channel.fileno()
 
-    def finish_with_usage(self):
-        # Before it executes, a program's memory is a copy of the agent's: a peak below that is the
-        # agent's own and says nothing of the program.
-        floor_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        peak = self.peak_kib * 1024 if self.peak_kib > floor_kib else None
-        self.finish(*split_status(self.status), self.cpu_micros, peak)
+    def hear(self):
+        """Takes what the launcher tells."""
+        try:
+            frames = self.launcher.channel.receive()
+        except Gone:
+            self.launcher.channel.close()
+            return
+        for kind, number, payload in frames:
+            if kind == STARTED:
+                self.begun(number)
+            elif kind == ERROR:
+                self.refuse(*unpack(payload))
+            elif kind == FINISHED:
+                leaves, cpu_micros, peak_kib, own_kib = map(int, unpack(payload))
+                self.launcher_leaves = bool(leaves)
+                self.floor_kib = own_kib
+                self.ended(number, cpu_micros, peak_kib)
+
+    def children_ended(self):
+        ended = {pid: (status, usage) for pid, status, usage in reap()}
+        self.launcher.keep_going()
+        _, usage = ended.pop(self.launcher.pid, (None, None))
+        if usage is not None:
+            self.launcher_ended(usage, set(ended))
+        for pid, (status, usage) in ended.items():
+            if pid != self.pid:
+                self.cpu_micros += micros(usage)
+                self.peak_kib = max(self.peak_kib, usage.ru_maxrss)
+            elif self.status is None:
+                self.ended(status, micros(usage), usage.ru_maxrss)
+
+    def launcher_ended(self, usage, ended):
+        """Its program, if there is one, is now this process's child."""
+        self.last_words(self.launcher.channel, self.hear)
+        self.launcher.forget()
+        self.floor_kib = max(self.floor_kib, usage.ru_maxrss)
+        mine = ended | children()
+        if self.over_at is not None:
+            return
+        if self.pid is None and mine:
+            self.begun(min(mine))
+        if self.pid is None and self.reason is None:
+            self.start()
+        elif self.pid not in mine:
+            # It was killed before there was a program.
+            self.ended(signal.SIGKILL, 0, 0)
+
+    def ended(self, status, cpu_micros, peak_kib):
+        self.status = status
+        self.cpu_micros += cpu_micros
+        self.peak_kib = max(self.peak_kib, peak_kib)
+        self.over()
+
+    def complete(self):
+        """Tells the end; returns whether there is nothing left that needs this supervisor."""
+        if self.launcher_leaves:
+            self.launcher.end()
+            self.children_ended()
+        left = children() - {self.launcher.pid}
+        stays = not (left or self.launcher_leaves or self.is_large)
+        if self.status is None:
+            finish(self.channel, stays, self.reason.encode())
+            return stays
+        peak = self.peak_kib * 1024 if self.peak_kib > self.floor_kib else None
+        self.finish(stays, *split_status(self.status), self.cpu_micros, peak)
+        return stays
+
+    def close(self):
+        self.close_theirs()
+        for fd in (self.stdin_fd, *(output.fd for output in self.outputs)):
+            if fd >= 0:
+                os.close(fd)
 
     def linger(self):
         """Stays as the reaper of daemons that were left, and keeps their pipes from breaking."""
         self.channel.close()
+        self.launcher.end()
         while has_children():
             poller = select.poll()
             poller.register(self.wakeup.reader, select.POLLIN)
@@ -712,88 +1090,50 @@ class CommandRun(Run):
                     output.read()
 
 
-def execute(request, base_environment):
-    """In the child: becomes the program."""
-    source_fd = -1
-    if "argv" in request:
-        argv = request["argv"]
-    elif len(request["source"][0]) <= MAX_ARGUMENT_BYTES:
-        argv = [b"bash", b"-c", request["source"][0]]
-    else:
-        source_fd = memory_file("script", request["source"][0])
-        os.set_inheritable(source_fd, True)
-        argv = [b"bash", b"/dev/fd/%d" % source_fd]
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
-    enter(request.get("cwd", [b""])[0])
-    os.execvpe(argv[0], argv, environment_of(request, base_environment))
+class CommandSupervisor:
+    """Runs one command after the other, with a launcher and the connection ready for the next."""
 
+    def __init__(self, channel, settings):
+        self.channel = channel
+        self.wakeup = Wakeup()
+        self.launcher = Launcher(settings)
 
-def refuse(channel, name, detail):
-    """Tells that a program could not be started, and why."""
-    channel.send(ERROR, 0, pack(name, detail, b""))
-    channel.send(FINISHED, 0, pack(b"not-started", b"", b"", b"", b""))
-    channel.flush_all()
+    def loop(self):
+        try:
+            stays = True
+            while stays:
+                self.get_ready()
+                stays = self.run(self.channel.await_request(None))
+        except Gone:
+            signal_tree(signal.SIGKILL)
 
+    def get_ready(self):
+        try:
+            self.launcher.start()
+        except OSError as error:
+            # The next command tries again, and tells its caller.
+            log("launcher: %s" % error)
 
-def enter(folder):
-    """Changes to a folder given relative to the home."""
-    try:
-        os.chdir(os.path.join(os.fsencode(HOME), folder))
-    except OSError as error:
-        text = "working directory: %s" % os.strerror(error.errno)
-        raise type(error)(0, text) from None
-
-
-def await_request(channel):
-    kind, _, payload = channel.await_frame(REQUEST_SECONDS)
-    if kind != REQUEST:
-        raise Gone
-    return named(payload)
-
-
-def supervise_command(orders_fd, settings):
-    """The life of a command's supervisor: forked ahead of time, it waits for its run's name."""
-    keep_only(orders_fd)
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
-    wakeup = Wakeup()
-    program = Program(settings)
-    run_id = os.read(orders_fd, 256)
-    os.close(orders_fd)
-    if not run_id:
-        return
-    channel = dial(b"run", run_id)
-    kind, _, payload = channel.await_frame(REQUEST_SECONDS)
-    if kind != REQUEST:
-        return
-    request = named(payload)
-    orders = b"".join(
-        pack(name.encode(), value)
-        for name, values in request.items()
-        if name != "stdin"
-        for value in values
-    )
-    deadline = time.monotonic() + int(request["deadline"][0]) / 1000
-    if not program.order(orders, deadline):
-        program.close()
-        program = Program(settings)
-        program.order(orders, deadline)
-    run = CommandRun(channel, request, program, wakeup)
-    problem = program.problem(deadline)
-    if problem:
-        name, detail = unpack(problem)
-        argv = request.get("argv", [b"bash"])
-        refuse(channel, name, argv[0][:1024] + b": " + detail)
-        return
-    channel.send(STARTED, run.pid)
-    try:
+    def run(self, payload):
+        """Runs a command; returns whether there can be a next one."""
+        run = CommandRun(self.channel, payload, self.launcher, self.wakeup)
+        run.start()
         run.feed()
         run.loop()
-        run.finish_with_usage()
-    except Gone:
-        signal_tree(signal.SIGKILL)
-        return
-    run.linger()
+        stays = run.complete()
+        if stays:
+            run.close()
+        else:
+            run.linger()
+        return stays
+
+
+def supervise_commands(name, settings):
+    """The life of a supervisor of commands; its first one is known by a name, or yet to come."""
+    keep_only()
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    channel = dial(b"run", name) if name else dial(b"ready", b"command")
+    CommandSupervisor(channel, settings).loop()
 
 
 # --- Contexts --------------------------------------------------------------------------------
@@ -829,27 +1169,26 @@ class Interpreter:
         finally:
             for fd in (channel_fd, stdout_writer, stderr_writer):
                 os.close(fd)
+        # Opened once, as they are read twice per cell.
+        self.stat_fd = os.open("/proc/%d/stat" % self.pid, os.O_RDONLY)
+        self.status_fd = os.open("/proc/%d/status" % self.pid, os.O_RDONLY)
 
     def close(self):
         self.channel.close()
-        for output in (self.stdout, self.stderr):
-            if output.fd >= 0:
-                os.close(output.fd)
+        for fd in (self.stdout.fd, self.stderr.fd, self.stat_fd, self.status_fd):
+            if fd >= 0:
+                os.close(fd)
 
     def cpu_micros(self):
         """Processor time of the process itself, exact, and of its ended children, in ticks."""
         own = time.clock_gettime(~self.pid << 3 | 2)  # MAKE_PROCESS_CPUCLOCK, CPUCLOCK_SCHED.
-        with open("/proc/%d/stat" % self.pid, "rb", buffering=0) as stat:
-            fields = stat.read(1024).rpartition(b")")[2].split()
+        fields = os.pread(self.stat_fd, 1024, 0).rpartition(b")")[2].split()
         ticks = int(fields[13]) + int(fields[14])
         return int(own * 1e6) + ticks * 1000000 // os.sysconf("SC_CLK_TCK")
 
     def peak_bytes(self):
-        with open("/proc/%d/status" % self.pid, "rb") as status:
-            for line in status:
-                if line.startswith(b"VmHWM:"):
-                    return int(line.split()[1]) * 1024
-        return None
+        fields = os.pread(self.status_fd, 4096, 0).partition(b"VmHWM:")[2].split(None, 1)
+        return int(fields[0]) * 1024 if fields else None
 
 
 class CellRun(Run):
@@ -875,6 +1214,10 @@ class CellRun(Run):
         channel = self.interpreter.channel
         try:
             channel.flush()
+        except Gone:
+            # It is ending; what it has said is still to be read.
+            channel.outgoing = []
+        try:
             frames = channel.receive()
         except Gone:
             # The code closed it, or the process is ending: without it there is no context.
@@ -911,47 +1254,44 @@ class CellRun(Run):
         # What the code wrote is in the pipe before it says that it is done.
         return all(output.drained() for output in self.outputs)
 
-    def last_words(self):
-        """Reads what an interpreter said before it ended, which may be seen after its end."""
-        channel = self.interpreter.channel
-        for _ in range(2 * MAX_RESULT_BYTES // CHUNK_BYTES + 1):
-            if channel.fileno() < 0 or not wait_for(channel.fileno(), select.POLLIN, 0):
-                return
-            self.ready(channel.fileno())
-
     def children_ended(self):
         for pid, status, usage in reap():
             if pid == self.interpreter.pid:
-                self.last_words()
+                channel = self.interpreter.channel
+                self.last_words(channel, lambda: self.ready(channel.fileno()))
                 self.status = status
-                total = int((usage.ru_utime + usage.ru_stime) * 1e6)
-                self.cpu_micros = max(0, total - self.cpu_before)
+                self.cpu_micros = max(0, micros(usage) - self.cpu_before)
                 self.peak = usage.ru_maxrss * 1024
                 self.over()
 
     def complete(self):
         if self.status is not None and self.exit_code is None:
-            self.finish(*split_status(self.status), self.cpu_micros, self.peak)
+            self.finish(True, *split_status(self.status), self.cpu_micros, self.peak)
         else:
-            self.finish(self.exit_code, None, self.cpu_micros, self.peak)
+            self.finish(True, self.exit_code, None, self.cpu_micros, self.peak)
 
 
 class Context:
-    """The supervisor of a context: takes cells one after the other."""
+    """The supervisor of a context: takes cells one after the other.
 
-    def __init__(self, requests_fd, become):
-        self.requests = socket.socket(
-            socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=requests_fd
-        )
+    A cell comes by a name to dial with, or over a connection that an earlier one left. The engine
+    closes what it needs no more.
+    """
+
+    def __init__(self, names_fd, become):
+        self.names = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=names_fd)
         self.become = become
         self.wakeup = Wakeup()
         self.interpreter = None
+        self.channels = []
 
     def loop(self):
         while True:
             poller = select.poll()
-            poller.register(self.requests.fileno(), select.POLLIN)
+            poller.register(self.names.fileno(), select.POLLIN)
             poller.register(self.wakeup.reader, select.POLLIN)
+            for channel in self.channels:
+                poller.register(channel.fileno(), select.POLLIN)
             outputs = []
             if self.interpreter is not None:
                 outputs = [self.interpreter.stdout, self.interpreter.stderr]
@@ -969,14 +1309,14 @@ class Context:
                 # Threads and children that write between cells have nobody to read it.
                 if output.fd in ready:
                     output.read()
-            if self.requests.fileno() in ready:
-                run_id = self.requests.recv(256)
-                if not run_id:
+            for channel in list(self.channels):
+                if channel.fileno() in ready:
+                    self.serve(channel, channel.poll_request)
+            if self.names.fileno() in ready:
+                name = self.names.recv(256)
+                if not name:
                     return
-                try:
-                    self.run(run_id)
-                except OSError as error:
-                    log("context: %s" % error)
+                self.dial(name)
 
     def forget(self):
         """Ends what is left of an interpreter that is gone; the next cell gets a new one."""
@@ -984,41 +1324,53 @@ class Context:
         self.interpreter.close()
         self.interpreter = None
 
-    def run(self, run_id):
+    def dial(self, name):
+        """Makes the connection of a cell and runs that."""
         try:
-            channel = dial(b"run", run_id)
-        except OSError:
+            channel = dial(b"run", name)
+        except OSError as error:
+            log("context: %s" % error)
             return
+        self.channels.append(channel)
+        self.serve(channel, lambda: channel.await_request(REQUEST_SECONDS))
+
+    def serve(self, channel, find):
+        """Runs the cell that has come over a connection, if `find` finds it whole."""
         try:
-            kind, _, payload = channel.await_frame(REQUEST_SECONDS)
-            if kind != REQUEST:
+            payload = find()
+            if payload is not None:
+                self.run(channel, payload)
+        except Gone:
+            channel.close()
+            self.channels.remove(channel)
+
+    def run(self, channel, payload):
+        request = named(payload)
+        if self.interpreter is None:
+            try:
+                self.interpreter = Interpreter(self.become)
+            except OSError as error:
+                texts = type(error).__name__.encode(), error.strerror.encode()
+                channel.send(ERROR, 0, pack(*texts, b""))
+                finish(channel, True, b"not-started")
                 return
-            request = named(payload)
-            if self.interpreter is None:
-                try:
-                    self.interpreter = Interpreter(self.become)
-                except OSError as error:
-                    refuse(channel, type(error).__name__.encode(), error.strerror.encode())
-                    return
-            cell = CellRun(channel, request, self.interpreter, self.wakeup)
-            channel.send(STARTED, self.interpreter.pid)
-            try:
-                # As it came: the interpreter takes the source from it.
-                self.interpreter.channel.send(REQUEST, 0, payload)
-            except Gone:
-                # It is ending; that it has is told by its wait status.
-                pass
-            try:
-                cell.loop()
-                cell.complete()
-            except Gone:
-                self.interrupt(cell)
+        cell = CellRun(channel, request, self.interpreter, self.wakeup)
+        channel.send(STARTED, self.interpreter.pid)
+        try:
+            # As it came: the interpreter takes the source from it.
+            self.interpreter.channel.send(REQUEST, 0, payload)
+        except Gone:
+            # It is ending; that it has is told by its wait status.
+            pass
+        try:
+            cell.loop()
+            cell.complete()
+        except Gone:
+            self.interrupt(cell)
+            raise
+        finally:
             if cell.status is not None or self.interpreter.channel.fileno() < 0:
                 self.forget()
-        except Gone:
-            pass
-        finally:
-            channel.close()
 
     def interrupt(self, cell):
         """The engine went away in the middle of a cell: ends the cell, and keeps the variables."""
@@ -1060,10 +1412,10 @@ class Nowhere:
         """Drops the frame."""
 
 
-def supervise_context(requests_fd, become):
-    keep_only(requests_fd)
+def supervise_context(names_fd, become):
+    keep_only(names_fd)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    Context(requests_fd, become).loop()
+    Context(names_fd, become).loop()
 
 
 def become_node(channel_fd, settings):
@@ -1086,6 +1438,7 @@ def become_python(channel_fd, settings):
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     become_user(settings)
+    drop_capabilities()
     # Its own files in /proc are the user's again; the agent's rights are gone by now.
     prctl(PR_SET_DUMPABLE, 1)
     gc.enable()
@@ -1290,10 +1643,9 @@ def serve_files(transfer_id, settings):
     """The life of a transfer's worker: one request, with the user's rights."""
     keep_only()
     channel = dial(b"file", transfer_id)
-    become_user(settings)
     # Unlike other processes of the user this one holds a connection to the engine.
-    prctl(PR_SET_DUMPABLE, 0)
-    request = await_request(channel)
+    become_closed_user(settings)
+    request = named(channel.await_request(REQUEST_SECONDS))
     channel.sock.setblocking(True)
     try:
         path = request["path"][0].decode("utf-8", "surrogateescape")
@@ -1448,9 +1800,6 @@ class Agent:
         self.children = set()
         # By language: the pid of the context's supervisor and the socket that gives it its cells.
         self.contexts = {}
-        # The pid of the supervisor in waiting and the pipe that gives it its name.
-        self.standby = None
-        self.set_up = False
         self.control = None
         self.redial_at = 0.0
         self.redial_after = REDIAL_FIRST_SECONDS
@@ -1480,16 +1829,6 @@ class Agent:
                     self.reap()
                 else:
                     self.serve_control()
-            self.keep_standby()
-
-    def keep_standby(self):
-        """Forks the next command's supervisor while nobody waits for it."""
-        if self.set_up and self.standby is None and len(self.children) < MAX_CHILDREN:
-            try:
-                self.fork_standby()
-            except OSError as error:
-                # The next command tries again, and tells its caller.
-                log("standby: %s" % error)
 
     def timeout_millis(self, now):
         moment = self.paid_until
@@ -1523,7 +1862,6 @@ class Agent:
                     self.paid_until = time.monotonic() + offset / 1000
                 elif kind == SETUP:
                     self.settings.environment = environment_of({"env": unpack(payload)}, {})
-                    self.set_up = True
                 elif kind == STOP:
                     send_signal(self.user_processes(), signal.SIGTERM)
                     self.stop_at = time.monotonic() + offset / 1000
@@ -1531,7 +1869,7 @@ class Agent:
             self.lose_control()
 
     def open(self, name, target):
-        """Starts what will dial for an execution or a transfer."""
+        """Starts what will dial for an execution or a transfer, or without a name be ready for one."""
         try:
             if len(self.children) >= MAX_CHILDREN:
                 raise OSError(errno.EAGAIN, "too many executions")
@@ -1539,40 +1877,11 @@ class Agent:
                 if target not in self.contexts:
                     self.start_context(target)
                 self.contexts[target][1].send(name)
-            elif target == b"command":
-                self.start_command(name)
-            else:
-                body = lambda: serve_files(name, self.settings)
-                self.children.add(fork_child(body))
+                return
+            serve = supervise_commands if target == b"command" else serve_files
+            self.children.add(fork_child(lambda: serve(name, self.settings)))
         except OSError as error:
             self.control.send(REFUSED, 0, pack(name, os.strerror(error.errno or 0).encode()))
-
-    def start_command(self, name):
-        """Gives a command to the supervisor in waiting, or to a new one if that was killed."""
-        for _ in range(2):
-            if self.standby is None:
-                self.fork_standby()
-            pid, orders_fd = self.standby
-            self.standby = None
-            try:
-                os.write(orders_fd, name)
-                self.children.add(pid)
-                return
-            except BrokenPipeError:
-                continue
-            finally:
-                os.close(orders_fd)
-
-    def fork_standby(self):
-        reader, writer = os.pipe()
-        body = lambda: supervise_command(reader, self.settings)
-        try:
-            self.standby = fork_child(body), writer
-        except OSError:
-            os.close(writer)
-            raise
-        finally:
-            os.close(reader)
 
     def start_context(self, language):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -1589,12 +1898,9 @@ class Agent:
     def reap(self):
         for pid, _, _ in reap():
             self.children.discard(pid)
-            if self.standby is not None and pid == self.standby[0]:
-                os.close(self.standby[1])
-                self.standby = None
-            for language, (supervisor, requests) in list(self.contexts.items()):
+            for language, (supervisor, names) in list(self.contexts.items()):
                 if pid == supervisor:
-                    requests.close()
+                    names.close()
                     del self.contexts[language]
 
     def user_processes(self):

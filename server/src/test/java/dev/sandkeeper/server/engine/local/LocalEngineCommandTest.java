@@ -18,9 +18,11 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -269,6 +271,42 @@ class LocalEngineCommandTest {
     finished.await();
     assertThat(received).hasValue(100_000_000);
     assertThat(bash("test -e past").await().exitCode()).hasValue(0);
+  }
+
+  /** What is over in time is not late because nobody reads of it. */
+  @Test
+  void slowReaderDoesNotMakeAnEndedProgramLate() throws Exception {
+    CompletableFuture<ExecutionEnd> end = new CompletableFuture<>();
+    EngineExecution ignored =
+        sandbox.start(
+            EngineFixture.command(Duration.ofSeconds(1), "head", "-c", "700000", "/dev/zero"),
+            new ExecutionListener() {
+              private boolean waited;
+
+              @Override
+              public void started(int pid) {}
+
+              @Override
+              public void output(OutputStreamKind kind, ByteBuffer bytes) {
+                if (!waited) {
+                  waited = true;
+                  LockSupport.parkNanos(Duration.ofSeconds(2).toNanos());
+                }
+              }
+
+              @Override
+              public void result(Map<String, byte[]> mimeData) {}
+
+              @Override
+              public void error(CodeError error) {}
+
+              @Override
+              public void finished(ExecutionEnd told) {
+                end.complete(told);
+              }
+            });
+
+    assertThat(end.get().reason()).isEqualTo(Reason.COMPLETED);
   }
 
   @Test

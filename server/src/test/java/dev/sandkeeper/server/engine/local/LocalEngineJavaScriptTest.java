@@ -6,7 +6,6 @@ import static org.assertj.core.api.Assumptions.assumeThat;
 import static org.awaitility.Awaitility.await;
 
 import dev.sandkeeper.server.base.ExecutionId;
-import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.engine.CodeError;
 import dev.sandkeeper.server.engine.EngineExecution;
 import dev.sandkeeper.server.engine.EngineSandbox;
@@ -40,13 +39,19 @@ class LocalEngineJavaScriptTest {
   @BeforeAll
   static void create() throws Exception {
     fixture = new EngineFixture();
-    sandbox = fixture.create();
+    sandbox = fixture.engine().create(leastOfTheService());
     assumeThat(sandbox.languages()).as("Node.js in /usr").contains(Language.JAVASCRIPT);
   }
 
   @AfterAll
   static void destroy() throws Exception {
     fixture.close();
+  }
+
+  /** A sandbox with the least memory that the service gives. */
+  private static SandboxSpec leastOfTheService() {
+    SandboxSpec usual = EngineFixture.spec();
+    return new SandboxSpec(usual.id(), 1, 1, 512, 64, 64, usual.environment(), usual.paid());
   }
 
   private static Recording run(String source) throws Exception {
@@ -320,26 +325,11 @@ class LocalEngineJavaScriptTest {
     assertThat(recording.results()).containsEntry("text/plain", "1");
   }
 
-  /** The most that the service takes, in the least memory it gives. */
+  /** The most that the service takes. */
   @Test
   void codeOfTenMegabytesRuns() throws Exception {
-    SandboxSpec least =
-        new SandboxSpec(
-            new SandboxId(EngineFixture.name()),
-            1,
-            1,
-            512,
-            64,
-            64,
-            Map.of(),
-            Duration.ofMinutes(1));
-    EngineSandbox other = fixture.engine().create(least);
-    try {
-      Recording recording = run(other, "// " + "x".repeat(10 << 20) + "\nconsole.log('end')");
-      assertThat(recording.stdout()).isEqualTo("end\n");
-    } finally {
-      other.destroy(Duration.ZERO);
-    }
+    assertThat(run("// " + "x".repeat(10 << 20) + "\nconsole.log('end')").stdout())
+        .isEqualTo("end\n");
   }
 
   @Test
@@ -379,6 +369,7 @@ class LocalEngineJavaScriptTest {
         start(
             sandbox,
             "globalThis.order = ['a']; await new Promise(done => setTimeout(done, 200)); order.push('b')");
+    first.awaitStarted();
     Recording second = start(sandbox, "order");
 
     first.await();
