@@ -9,7 +9,7 @@ import java.io.IOException;
 final class CreateCold implements Row {
   @Override
   public Spec spec() {
-    return new Spec("create_cold", "ms", Better.LOWER, Floor.ratio(2), 30, 10);
+    return new Spec("create_cold", "ms", Better.LOWER, Floor.ratio(2), 200, 10);
   }
 
   @Override

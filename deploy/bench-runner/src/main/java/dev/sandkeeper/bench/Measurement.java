@@ -16,6 +16,9 @@ final class Measurement {
   static final int RUNS = 200;
   static final Duration TIME = Duration.ofMinutes(1);
 
+  /** A warm-up ends with this time, however many runs it had. */
+  static final Duration WARM_UP_TIME = Duration.ofSeconds(30);
+
   /** The raw primitive is a program of its own: it has no compiler that must get warm. */
   private static final int RAW_WARM_UP = 3;
 
@@ -52,8 +55,15 @@ final class Measurement {
   }
 
   private void warmUp(Row.Spec spec, Row.Runs runs) throws IOException, InterruptedException {
-    int count = Math.min(spec.warmUp(), asked.orElse(Integer.MAX_VALUE));
-    for (int run = 0; run < count; run++) {
+    // Who asks for few runs wants an answer soon.
+    int count =
+        asked.isPresent() && asked.getAsInt() < RUNS
+            ? Math.min(spec.warmUp(), asked.getAsInt())
+            : spec.warmUp();
+    long start = nanoTime.getAsLong();
+    for (int run = 0;
+        run < count && nanoTime.getAsLong() - start < WARM_UP_TIME.toNanos();
+        run++) {
       runs.ours().take();
       if (runs.raw().isPresent() && run < RAW_WARM_UP) {
         runs.raw().get().take();

@@ -23,7 +23,7 @@ interface Row {
    * @param unit of its values
    * @param better which values are the good ones
    * @param floor what it must hold
-   * @param warmUp how many runs are taken before the first that counts
+   * @param warmUp how many runs are taken before the first that counts, if there is time for them
    * @param leastRuns how many runs count at least, also when they take more than the row's time
    */
   record Spec(String name, String unit, Better better, Floor floor, int warmUp, int leastRuns) {}

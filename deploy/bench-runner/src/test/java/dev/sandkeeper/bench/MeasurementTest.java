@@ -27,7 +27,19 @@ final class MeasurementTest {
   }
 
   @Test
-  void noMoreRunsWarmUpThanCount() throws Exception {
+  void warmUpIsWholeWhereManyRunsCount() throws Exception {
+    measure(OptionalInt.of(200), row(1000, 1, Duration.ZERO));
+    assertThat(taken.stream().filter("ours"::equals)).hasSize(1200);
+  }
+
+  @Test
+  void longWarmUpEndsWithItsTime() throws Exception {
+    measure(OptionalInt.empty(), row(1000, 10, Duration.ofSeconds(10)));
+    assertThat(taken.stream().filter("ours"::equals)).hasSize(3 + 10);
+  }
+
+  @Test
+  void noMoreRunsWarmUpThanCountWhereTheyAreFew() throws Exception {
     measure(OptionalInt.of(1), row(100, 1, Duration.ZERO));
     assertThat(taken).containsExactly("ours", "raw", "ours", "raw");
   }
