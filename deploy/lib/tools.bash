@@ -4,7 +4,8 @@
 # Runs a command as the user who will build: root asks as an ordinary user, who cannot see root's own folders.
 as_builder() {
   if [ "$(id -u)" -eq 0 ] && [ -z "${SANDKEEPER_INSIDE:-}" ]; then
-    (cd / && setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all -- "$@")
+    # By env: setpriv itself would look for the command while it still has root's right to open every folder.
+    (cd / && setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all -- env -- "$@")
   else
     "$@"
   fi

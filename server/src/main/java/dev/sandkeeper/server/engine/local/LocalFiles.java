@@ -158,6 +158,10 @@ final class LocalFiles implements EngineFiles {
       }
       try {
         worker.write(Frame.COMMIT, 0);
+      } catch (IOException e) {
+        throw failed(e);
+      }
+      try {
         return info(done(worker, path));
       } catch (IOException e) {
         throw gone(e);

@@ -193,6 +193,18 @@ class LocalEngineFilesTest {
     assertFault(Kind.NOT_FOUND, () -> files.stat("faults"));
   }
 
+  @Test
+  void faultIsSaidToAWriterThatComesLate() throws Exception {
+    bash("touch late");
+    try (EngineFiles.FileWriter writer = files.write("late/below", MOST)) {
+      writer.append(ByteBuffer.allocate(1));
+      // By then the worker has said why it refuses, and closed its end.
+      Thread.sleep(300);
+
+      assertFault(Kind.NOT_A_DIRECTORY, writer::commit);
+    }
+  }
+
   @ParameterizedTest
   @ValueSource(strings = {"", "..", "../etc/passwd", "/tmp/../etc/passwd", "a/../b", "a\0b"})
   void pathsThatLeadElsewhereAreRefused(String path) {
