@@ -61,9 +61,7 @@ final class Measurement {
             ? Math.min(spec.warmUp(), asked.getAsInt())
             : spec.warmUp();
     long start = nanoTime.getAsLong();
-    for (int run = 0;
-        run < count && nanoTime.getAsLong() - start < WARM_UP_TIME.toNanos();
-        run++) {
+    for (int run = 0; run < count && nanoTime.getAsLong() - start < WARM_UP_TIME.toNanos(); run++) {
       runs.ours().take();
       if (runs.raw().isPresent() && run < RAW_WARM_UP) {
         runs.raw().get().take();

@@ -13,12 +13,15 @@ import dev.sandkeeper.server.base.RequestKey;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.Scope;
 import dev.sandkeeper.server.base.TenantId;
+import dev.sandkeeper.server.base.Transaction;
 import dev.sandkeeper.server.engine.ExecutionEnd;
+import dev.sandkeeper.server.engine.UsageReading;
 import dev.sandkeeper.server.execution.Execution;
 import dev.sandkeeper.server.execution.ExecutionRepository;
 import dev.sandkeeper.server.execution.ExecutionRepository.Insertion;
 import dev.sandkeeper.server.store.LedgerRepositories;
 import dev.sandkeeper.server.store.SandboxRepositories;
+import dev.sandkeeper.server.store.StoreAccess;
 import dev.sandkeeper.server.store.database.DatabaseExtension;
 import java.math.BigDecimal;
 import java.time.Instant;
@@ -27,6 +30,8 @@ import java.util.Optional;
 import java.util.Random;
 import java.util.Set;
 import java.util.UUID;
+import org.jooq.DSLContext;
+import org.jooq.impl.DSL;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 
@@ -77,18 +82,21 @@ final class ExecutionBooksTest {
   }
 
   private Optional<NanoUsd> finish(ExecutionId executionId, Instant end) {
-    Execution.Outcome outcome =
-        new Execution.Outcome(
-            ExecutionEnd.of(ExecutionEnd.Reason.COMPLETED),
-            end,
-            NanoUsd.ZERO,
-            2,
-            Optional.empty(),
-            Optional.empty());
     return books
         .transactions
-        .single(transaction -> executions.finish(transaction, principal, executionId, outcome))
+        .single(
+            transaction -> executions.finish(transaction, principal, executionId, completed(end)))
         .map(Execution.Outcome::cost);
+  }
+
+  private static Execution.Outcome completed(Instant end) {
+    return new Execution.Outcome(
+        ExecutionEnd.of(ExecutionEnd.Reason.COMPLETED),
+        end,
+        NanoUsd.ZERO,
+        2,
+        Optional.empty(),
+        Optional.empty());
   }
 
   private long executionCount() {
@@ -182,5 +190,52 @@ final class ExecutionBooksTest {
     assertThat(begin(execution(NOON.plusSeconds(600)), UUID.randomUUID(), true))
         .isEqualTo(new Insertion.NotRunning());
     assertThat(executionCount()).isEqualTo(1);
+  }
+
+  @Test
+  void whatRanBeforeIsNotReadAtEachEnd() {
+    database.ownerContext().execute("ANALYZE");
+
+    long read =
+        books.transactions.single(transaction -> {
+          DSLContext context = StoreAccess.contextOf(transaction);
+          // Plans are made while the tables are small, and kept.
+          runAndBill(transaction, NOON.plusSeconds(1));
+          context.execute(
+              """
+              INSERT INTO execution (
+                execution_id, sandbox_id, tenant_id, request_id, request_hash, kind, state, reason,
+                start_time, end_time, code_hash)
+              SELECT lpad(n::text, 20, '0'), e.sandbox_id, e.tenant_id, gen_random_uuid(),
+                     e.request_hash, 'command', 'FINISHED', 'COMPLETED', e.start_time, e.end_time,
+                     e.code_hash
+              FROM execution e CROSS JOIN generate_series(1, 1000) AS n
+              WHERE e.sandbox_id = {0}
+              """,
+              DSL.val(sandbox.value()));
+          long before = readInFull(context);
+          runAndBill(transaction, NOON.plusSeconds(11));
+          return readInFull(context) - before;
+        });
+
+    assertThat(read).isZero();
+  }
+
+  private void runAndBill(Transaction transaction, Instant start) {
+    Execution execution = execution(start);
+    RequestKey requestKey = new RequestKey(UUID.randomUUID(), new byte[32]);
+    assertThat(executions.insert(transaction, execution, requestKey, true))
+        .isEqualTo(new Insertion.Added());
+    Execution.Outcome outcome = completed(start.plusSeconds(1));
+    assertThat(executions.finish(transaction, principal, execution.executionId(), outcome))
+        .isPresent();
+    books.ledger.extend(transaction, sandbox, 1, UsageReading.NOTHING, start.plusSeconds(2));
+  }
+
+  private static long readInFull(DSLContext context) {
+    return context
+        .fetchSingle(
+            "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'execution'")
+        .into(Long.class);
   }
 }
