@@ -110,8 +110,15 @@ after(async () => {
 const run = (name, ...values) =>
   page.evaluate(([name, values]) => globalThis.page[name](...values), [name, values]);
 
-test("a page creates a sandbox and sees its output arrive by gRPC-Web", async () => {
+/** Creates a sandbox that ends with the test. */
+async function createSandbox(t) {
   const sandbox = await run("createSandbox", server);
+  t.after(() => run("terminateSandbox", server, sandbox));
+  return sandbox;
+}
+
+test("a page creates a sandbox and sees its output arrive by gRPC-Web", async (t) => {
+  const sandbox = await createSandbox(t);
 
   const { seen, stdout } = await run("streamOverGrpcWeb", server, sandbox);
 
@@ -127,8 +134,8 @@ test("a page reads why a call was refused", async () => {
   assert.ok(refusal.details > 0);
 });
 
-test("EventSource goes on behind each cut and stops at the end", async () => {
-  const sandbox = await run("createSandbox", server);
+test("EventSource goes on behind each cut and stops at the end", async (t) => {
+  const sandbox = await createSandbox(t);
   const execution = await run("executeMuch", server, sandbox, 400);
   relayed = [];
 
@@ -150,8 +157,8 @@ test("EventSource goes on behind each cut and stops at the end", async () => {
   assert.deepEqual(relayed.at(-1), { lastEventId: String(events.length), status: 204 });
 });
 
-test("a page of another origin reads server-sent events by fetch", async () => {
-  const sandbox = await run("createSandbox", server);
+test("a page of another origin reads server-sent events by fetch", async (t) => {
+  const sandbox = await createSandbox(t);
 
   assert.deepEqual(await run("executeByFetch", server, sandbox), ["started", "result", "finished"]);
 });

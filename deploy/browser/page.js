@@ -22,6 +22,10 @@ async function createSandbox(server) {
   return sandbox.sandboxId;
 }
 
+async function terminateSandbox(server, sandboxId) {
+  await sandboxService(server).terminateSandbox({ sandboxId });
+}
+
 /** Runs a line that waits for a file; the page makes the file once it has seen the first output. */
 async function streamOverGrpcWeb(server, sandboxId) {
   const client = sandboxService(server);
@@ -113,4 +117,5 @@ globalThis.page = {
   followByEventSource,
   refusal,
   streamOverGrpcWeb,
+  terminateSandbox,
 };

@@ -4,6 +4,7 @@ import dev.sandkeeper.v1.AdminServiceGrpc;
 import dev.sandkeeper.v1.ApiKey;
 import dev.sandkeeper.v1.AuditEvent;
 import dev.sandkeeper.v1.AuditServiceGrpc;
+import dev.sandkeeper.v1.CheckInvariantsRequest;
 import dev.sandkeeper.v1.CostRecord;
 import dev.sandkeeper.v1.CostServiceGrpc;
 import dev.sandkeeper.v1.CreateApiKeyRequest;
@@ -12,6 +13,8 @@ import dev.sandkeeper.v1.CreatePriceRequest;
 import dev.sandkeeper.v1.CreateSandboxRequest;
 import dev.sandkeeper.v1.CreateTenantRequest;
 import dev.sandkeeper.v1.DeleteLimitRequest;
+import dev.sandkeeper.v1.EstimateCostRequest;
+import dev.sandkeeper.v1.EstimateCostResponse;
 import dev.sandkeeper.v1.ExecuteRequest;
 import dev.sandkeeper.v1.Execution;
 import dev.sandkeeper.v1.ExecutionServiceGrpc;
@@ -21,6 +24,7 @@ import dev.sandkeeper.v1.GetPriceAtRequest;
 import dev.sandkeeper.v1.GetQuotaRequest;
 import dev.sandkeeper.v1.GetSandboxRequest;
 import dev.sandkeeper.v1.GetSandboxUsageRequest;
+import dev.sandkeeper.v1.InvariantViolation;
 import dev.sandkeeper.v1.Limit;
 import dev.sandkeeper.v1.LimitPeriod;
 import dev.sandkeeper.v1.ListApiKeysRequest;
@@ -412,6 +416,20 @@ public final class SandkeeperClient implements AutoCloseable {
   public ApiKey revokeApiKey(String keyId) {
     RevokeApiKeyRequest request = RevokeApiKeyRequest.newBuilder().setKeyId(keyId).build();
     return calls.once(admin, s -> s.revokeApiKey(request)).getApiKey();
+  }
+
+  /** Says what a sandbox would cost and what its creation would hold, before there is one. */
+  public EstimateCostResponse estimateCost(EstimateCostRequest request) {
+    return calls.repeatable(pricing, s -> s.estimateCost(request));
+  }
+
+  /**
+   * Recomputes the books of all tenants and returns each row that is not as it must be, at most
+   * 1,000; none when they are sound. Reads everything, so it may take long.
+   */
+  public List<InvariantViolation> checkInvariants() {
+    CheckInvariantsRequest request = CheckInvariantsRequest.getDefaultInstance();
+    return calls.repeatable(admin, s -> s.checkInvariants(request)).getViolationsList();
   }
 
   /**

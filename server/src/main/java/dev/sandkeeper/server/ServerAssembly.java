@@ -29,6 +29,7 @@ import dev.sandkeeper.server.ledger.Ledger;
 import dev.sandkeeper.server.ledger.LedgerSettings;
 import dev.sandkeeper.server.ledger.Limits;
 import dev.sandkeeper.server.ledger.Prices;
+import dev.sandkeeper.server.sandbox.CostEstimator;
 import dev.sandkeeper.server.sandbox.SandboxRoom;
 import dev.sandkeeper.server.sandbox.SandboxSettings;
 import dev.sandkeeper.server.sandbox.Sandboxes;
@@ -225,8 +226,10 @@ final class ServerAssembly implements AutoCloseable {
             executions,
             files,
             new Prices(LedgerRepositories.prices(transactions), ledgerSettings),
+            new CostEstimator(SandboxRepositories.templates(transactions), ledger, clock),
             limits,
             LedgerRepositories.costs(transactions),
+            ledger,
             auditLog,
             transactions,
             clock,

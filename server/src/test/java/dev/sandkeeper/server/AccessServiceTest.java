@@ -12,6 +12,7 @@ import dev.sandkeeper.v1.AdminServiceProto;
 import dev.sandkeeper.v1.ApiKey;
 import dev.sandkeeper.v1.Attribution;
 import dev.sandkeeper.v1.AuditServiceProto;
+import dev.sandkeeper.v1.CheckInvariantsRequest;
 import dev.sandkeeper.v1.CostServiceProto;
 import dev.sandkeeper.v1.CreateApiKeyRequest;
 import dev.sandkeeper.v1.CreateApiKeyResponse;
@@ -201,6 +202,10 @@ class AccessServiceTest {
           Status.Code.PERMISSION_DENIED,
           ErrorReason.SCOPE_MISSING,
           () -> caller.audit().listAuditEvents(ListAuditEventsRequest.getDefaultInstance()));
+      Refusal.of(
+          Status.Code.PERMISSION_DENIED,
+          ErrorReason.SCOPE_MISSING,
+          () -> caller.admin().checkInvariants(CheckInvariantsRequest.getDefaultInstance()));
       Refusal.of(
           Status.Code.PERMISSION_DENIED,
           ErrorReason.SCOPE_MISSING,

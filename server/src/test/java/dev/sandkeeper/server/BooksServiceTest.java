@@ -9,19 +9,24 @@ import com.google.protobuf.util.Timestamps;
 import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.v1.Attribution;
 import dev.sandkeeper.v1.AuditEvent;
+import dev.sandkeeper.v1.CheckInvariantsRequest;
 import dev.sandkeeper.v1.CostRecord;
 import dev.sandkeeper.v1.CreatePriceRequest;
 import dev.sandkeeper.v1.DeleteLimitRequest;
+import dev.sandkeeper.v1.EstimateCostRequest;
+import dev.sandkeeper.v1.EstimateCostResponse;
 import dev.sandkeeper.v1.ExecuteResponse;
 import dev.sandkeeper.v1.ExecutionEvent;
 import dev.sandkeeper.v1.FinishReason;
 import dev.sandkeeper.v1.GetPriceAtRequest;
+import dev.sandkeeper.v1.InvariantViolation;
 import dev.sandkeeper.v1.LimitPeriod;
 import dev.sandkeeper.v1.ListAuditEventsRequest;
 import dev.sandkeeper.v1.ListAuditEventsResponse;
 import dev.sandkeeper.v1.ListPricesRequest;
 import dev.sandkeeper.v1.Price;
 import dev.sandkeeper.v1.PriceBasis;
+import dev.sandkeeper.v1.Resources;
 import dev.sandkeeper.v1.Sandbox;
 import dev.sandkeeper.v1.SandboxEndReason;
 import dev.sandkeeper.v1.SandboxState;
@@ -38,6 +43,9 @@ import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
+import java.util.function.UnaryOperator;
+import org.jooq.DSLContext;
+import org.jooq.impl.DSL;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 
@@ -330,6 +338,67 @@ class BooksServiceTest {
             .admin()
             .prices()
             .createPrice(CreatePriceRequest.newBuilder().setPrice(price).build());
+  }
+
+  @Test
+  void anEstimateSaysWhatASandboxCosts() {
+    EstimateCostResponse estimate =
+        estimate(request -> request.setTimeout(Durations.fromSeconds(10)));
+    EstimateCostResponse larger =
+        estimate(request ->
+            request
+                .setResources(Resources.newBuilder().setCpuCores(4).setMemoryMib(2048))
+                .setTimeout(Durations.fromSeconds(10)));
+
+    assertThat(estimate.getTier()).isEqualTo("standard");
+    // 2 cores at $0.000014 and 1 GiB at $0.0000045 a second; a lease and the time to stop are 1 s.
+    assertThat(estimate.getCostNanoUsd()).isEqualTo(325_000);
+    assertThat(estimate.getHoldNanoUsd()).isEqualTo(65_000);
+    assertThat(larger.getCostNanoUsd()).isEqualTo(650_000);
+    Refusal.of(
+        Status.Code.NOT_FOUND,
+        ErrorReason.TEMPLATE_NOT_FOUND,
+        () -> estimate(request -> request.setTemplate("none")));
+    Refusal.ofField(
+        "resources.cpu_cores",
+        () -> estimate(request -> request.setResources(Resources.newBuilder().setCpuCores(9))));
+  }
+
+  private EstimateCostResponse estimate(UnaryOperator<EstimateCostRequest.Builder> request) {
+    return caller.prices().estimateCost(request.apply(EstimateCostRequest.newBuilder()).build());
+  }
+
+  @Test
+  void aRowThatIsNotAsItMustBeIsNamed() {
+    String sandbox = caller.create().getSandboxId();
+    var _ = caller.terminate(sandbox);
+    DSLContext owner = server.database().ownerContext();
+    assertThat(violations()).isEmpty();
+
+    owner.execute(
+        "UPDATE sandbox SET cost_nano_usd = cost_nano_usd + 1 WHERE sandbox_id = {0}",
+        DSL.val(sandbox));
+    try {
+      assertThat(violations())
+          .singleElement()
+          .satisfies(violation -> {
+            assertThat(violation.getInvariant()).isEqualTo(4);
+            assertThat(violation.getSubject()).isEqualTo("sandbox " + sandbox);
+            assertThat(violation.getDetail()).contains("cost");
+          });
+    } finally {
+      owner.execute(
+          "UPDATE sandbox SET cost_nano_usd = cost_nano_usd - 1 WHERE sandbox_id = {0}",
+          DSL.val(sandbox));
+    }
+  }
+
+  private static List<InvariantViolation> violations() {
+    return server
+        .admin()
+        .admin()
+        .checkInvariants(CheckInvariantsRequest.getDefaultInstance())
+        .getViolationsList();
   }
 
   /** Returns all events, of one sandbox or of all, oldest first. */

@@ -72,6 +72,7 @@ class HttpJsonTest {
         "GET    | /v1/templates                             | | 200 | /templates/0/name",
         "GET    | /v1/prices                                | | 200 | /prices/0/tier",
         "GET    | /v1/prices/standard                       | | 200 | /price/usdPerCoreSecond",
+        "POST   | /v1/prices:estimate                       | {\"timeout\": \"10s\"} | 200 | /holdNanoUsd",
         "GET    | /v1/limits                                | | 200 | ",
         "GET    | /v1/quota                                 | | 200 | ",
         "GET    | /v1/cost-records?sandbox_id=SANDBOX       | | 200 | ",
@@ -80,6 +81,7 @@ class HttpJsonTest {
         "POST   | /v1/tenants                               | {\"tenantId\": \"by-json\"} | 201 | /tenantId",
         "POST   | /v1/api-keys | {\"scopes\": [\"SCOPE_READ\"], \"name\": \"json\"} | 201 | /secret",
         "GET    | /v1/api-keys                              | | 200 | /apiKeys/0/keyId",
+        "GET    | /v1/invariants                            | | 200 | ",
       })
   void everyCallHasAPath(String method, String path, String body, int status, String pointer) {
     Answer answer = call(method, path, body == null ? "" : body);

@@ -4,11 +4,16 @@ import dev.sandkeeper.server.access.ApiKey;
 import dev.sandkeeper.server.access.ApiKeys;
 import dev.sandkeeper.server.base.Scope;
 import dev.sandkeeper.server.base.TenantId;
+import dev.sandkeeper.server.ledger.Ledger;
+import dev.sandkeeper.server.ledger.Violation;
 import dev.sandkeeper.v1.AdminServiceGrpc;
+import dev.sandkeeper.v1.CheckInvariantsRequest;
+import dev.sandkeeper.v1.CheckInvariantsResponse;
 import dev.sandkeeper.v1.CreateApiKeyRequest;
 import dev.sandkeeper.v1.CreateApiKeyResponse;
 import dev.sandkeeper.v1.CreateTenantRequest;
 import dev.sandkeeper.v1.CreateTenantResponse;
+import dev.sandkeeper.v1.InvariantViolation;
 import dev.sandkeeper.v1.ListApiKeysRequest;
 import dev.sandkeeper.v1.ListApiKeysResponse;
 import dev.sandkeeper.v1.RevokeApiKeyRequest;
@@ -23,10 +28,12 @@ import java.util.stream.Collectors;
 final class AdminApi extends AdminServiceGrpc.AdminServiceImplBase {
   private final Calls calls;
   private final ApiKeys apiKeys;
+  private final Ledger ledger;
 
-  AdminApi(Calls calls, ApiKeys apiKeys) {
+  AdminApi(Calls calls, ApiKeys apiKeys, Ledger ledger) {
     this.calls = calls;
     this.apiKeys = apiKeys;
+    this.ledger = ledger;
   }
 
   @Override
@@ -100,6 +107,19 @@ final class AdminApi extends AdminServiceGrpc.AdminServiceImplBase {
                 .build());
   }
 
+  @Override
+  public void checkInvariants(
+      CheckInvariantsRequest request, StreamObserver<CheckInvariantsResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.ADMIN,
+        principal ->
+            CheckInvariantsResponse.newBuilder()
+                .addAllViolations(ledger.checkInvariants().stream().map(AdminApi::toProto).toList())
+                .build());
+  }
+
   private static dev.sandkeeper.v1.ApiKey toProto(ApiKey key) {
     dev.sandkeeper.v1.ApiKey.Builder proto =
         dev.sandkeeper.v1.ApiKey.newBuilder()
@@ -130,5 +150,13 @@ final class AdminApi extends AdminServiceGrpc.AdminServiceImplBase {
       case RUN -> dev.sandkeeper.v1.Scope.SCOPE_RUN;
       case READ -> dev.sandkeeper.v1.Scope.SCOPE_READ;
     };
+  }
+
+  private static InvariantViolation toProto(Violation violation) {
+    return InvariantViolation.newBuilder()
+        .setInvariant(violation.invariant())
+        .setSubject(violation.subject())
+        .setDetail(violation.detail())
+        .build();
   }
 }

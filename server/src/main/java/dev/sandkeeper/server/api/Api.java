@@ -17,8 +17,10 @@ import dev.sandkeeper.server.base.Transactions;
 import dev.sandkeeper.server.execution.Executions;
 import dev.sandkeeper.server.execution.SandboxFiles;
 import dev.sandkeeper.server.ledger.CostRepository;
+import dev.sandkeeper.server.ledger.Ledger;
 import dev.sandkeeper.server.ledger.Limits;
 import dev.sandkeeper.server.ledger.Prices;
+import dev.sandkeeper.server.sandbox.CostEstimator;
 import dev.sandkeeper.server.sandbox.SandboxCreator;
 import dev.sandkeeper.server.sandbox.Sandboxes;
 import dev.sandkeeper.server.sandbox.TemplateRepository;
@@ -67,8 +69,10 @@ public final class Api {
       Executions executions,
       SandboxFiles files,
       Prices prices,
+      CostEstimator estimator,
       Limits limits,
       CostRepository costs,
+      Ledger ledger,
       AuditLog auditLog,
       Transactions transactions,
       BillingClock clock,
@@ -85,11 +89,11 @@ public final class Api {
             new ExecutionApi(calls, executions),
             new FileApi(calls, files, openStreams),
             new TemplateApi(calls, templates),
-            new PricingApi(calls, transactions, prices, auditLog, clock),
+            new PricingApi(calls, transactions, prices, estimator, auditLog, clock),
             new QuotaApi(calls, transactions, limits, auditLog, clock),
             new CostApi(calls, costs),
             new AuditApi(calls, auditLog),
-            new AdminApi(calls, apiKeys));
+            new AdminApi(calls, apiKeys, ledger));
   }
 
   /** Says whether a request brings a file, which its caller must show the key for first. */

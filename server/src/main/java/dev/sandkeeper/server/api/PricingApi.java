@@ -9,10 +9,14 @@ import dev.sandkeeper.server.base.Scope;
 import dev.sandkeeper.server.base.TenantId;
 import dev.sandkeeper.server.base.Transaction;
 import dev.sandkeeper.server.base.Transactions;
+import dev.sandkeeper.server.ledger.CostEstimate;
 import dev.sandkeeper.server.ledger.Price;
 import dev.sandkeeper.server.ledger.Prices;
+import dev.sandkeeper.server.sandbox.CostEstimator;
 import dev.sandkeeper.v1.CreatePriceRequest;
 import dev.sandkeeper.v1.CreatePriceResponse;
+import dev.sandkeeper.v1.EstimateCostRequest;
+import dev.sandkeeper.v1.EstimateCostResponse;
 import dev.sandkeeper.v1.GetPriceAtRequest;
 import dev.sandkeeper.v1.GetPriceAtResponse;
 import dev.sandkeeper.v1.ListPricesRequest;
@@ -27,6 +31,7 @@ final class PricingApi extends PricingServiceGrpc.PricingServiceImplBase {
   private final Calls calls;
   private final Transactions transactions;
   private final Prices prices;
+  private final CostEstimator estimator;
   private final AuditLog auditLog;
   private final BillingClock clock;
 
@@ -34,11 +39,13 @@ final class PricingApi extends PricingServiceGrpc.PricingServiceImplBase {
       Calls calls,
       Transactions transactions,
       Prices prices,
+      CostEstimator estimator,
       AuditLog auditLog,
       BillingClock clock) {
     this.calls = calls;
     this.transactions = transactions;
     this.prices = prices;
+    this.estimator = estimator;
     this.auditLog = auditLog;
     this.clock = clock;
   }
@@ -98,6 +105,28 @@ final class PricingApi extends PricingServiceGrpc.PricingServiceImplBase {
           Instant time = request.hasTime() ? Times.fromProto(request.getTime()) : clock.now();
           return GetPriceAtResponse.newBuilder()
               .setPrice(MoneyMapper.toProto(prices.get(request.getTier(), time)))
+              .build();
+        });
+  }
+
+  @Override
+  public void estimateCost(
+      EstimateCostRequest request, StreamObserver<EstimateCostResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.READ,
+        principal -> {
+          CostEstimate estimate =
+              estimator.estimate(
+                  SandboxMapper.template(request.getTemplate()),
+                  SandboxMapper.given(request.getResources().getCpuCores()),
+                  SandboxMapper.given(request.getResources().getMemoryMib()),
+                  Times.fromProto(request.hasTimeout(), request.getTimeout()));
+          return EstimateCostResponse.newBuilder()
+              .setTier(estimate.tier())
+              .setCostNanoUsd(estimate.cost().value())
+              .setHoldNanoUsd(estimate.hold().value())
               .build();
         });
   }

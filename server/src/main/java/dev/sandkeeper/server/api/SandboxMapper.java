@@ -22,7 +22,7 @@ final class SandboxMapper {
         RequestKeys.of(proto.getRequestId(), proto.toBuilder().clearRequestId().build());
     return new CreateSandbox(
         key,
-        proto.getTemplate().isEmpty() ? DEFAULT_TEMPLATE : proto.getTemplate(),
+        template(proto.getTemplate()),
         given(proto.getResources().getCpuCores()),
         given(proto.getResources().getMemoryMib()),
         Times.fromProto(proto.hasTimeout(), proto.getTimeout()),
@@ -106,7 +106,13 @@ final class SandboxMapper {
     };
   }
 
-  private static OptionalInt given(int value) {
+  /** Returns the name of the template that is asked for. */
+  static String template(String asked) {
+    return asked.isEmpty() ? DEFAULT_TEMPLATE : asked;
+  }
+
+  /** Returns a figure of a request; empty for none. */
+  static OptionalInt given(int value) {
     return value == 0 ? OptionalInt.empty() : OptionalInt.of(value);
   }
 }

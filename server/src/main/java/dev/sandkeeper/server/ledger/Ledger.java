@@ -44,6 +44,27 @@ public final class Ledger {
   }
 
   /**
+   * Computes what a sandbox would cost that is created now.
+   *
+   * @throws SandkeeperException with {@link ErrorReason#NO_PRICE_FOR_TIER} when the tier has no
+   *     price for all of that time
+   */
+  public CostEstimate estimate(
+      String tier, int cpuCores, int memoryMib, Duration timeout, Instant now) {
+    Duration held = shorter(settings.lease(), timeout).plus(settings.stopTime());
+    return new CostEstimate(
+        tier,
+        allocated(tier, cpuCores, memoryMib, now, timeout),
+        allocated(tier, cpuCores, memoryMib, now, held));
+  }
+
+  private NanoUsd allocated(String tier, int cpuCores, int memoryMib, Instant from, Duration time) {
+    return repository
+        .allocatedCost(tier, cpuCores, memoryMib, from, time)
+        .orElseThrow(() -> new Admission.NoPrice(tier).asException());
+  }
+
+  /**
    * Books what a running sandbox used up to now and pays for another lease, which never reaches
    * past its expiry. When a limit has not enough left, what is left is taken as a shorter lease;
    * what was paid before stays paid in any case.
@@ -94,7 +115,7 @@ public final class Ledger {
   /**
    * Checks the ledger's invariants 1 to 5 and 9 by recomputing them from all rows.
    *
-   * @return what breaks them; empty when all is sound
+   * @return what breaks them, at most 1,000; empty when all is sound
    */
   public List<Violation> checkInvariants() {
     return repository.violations();

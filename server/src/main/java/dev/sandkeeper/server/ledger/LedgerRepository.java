@@ -40,6 +40,13 @@ public interface LedgerRepository {
       Instant endTime,
       EndReason reason);
 
+  /**
+   * Returns what an allocation costs from a time on; empty when the tier has no price for all of
+   * it. Both are cut to whole milliseconds.
+   */
+  Optional<NanoUsd> allocatedCost(
+      String tier, int cpuCores, int memoryMib, Instant from, Duration time);
+
   /** Returns what breaks an invariant; reads everything. */
   List<Violation> violations();
 }

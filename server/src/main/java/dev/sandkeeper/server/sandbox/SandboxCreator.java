@@ -26,7 +26,6 @@ import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.Map;
 import java.util.Optional;
-import java.util.OptionalInt;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -91,24 +90,24 @@ public final class SandboxCreator {
    *     has no price, or the engine cannot start it; nothing is held or left then
    */
   public Sandbox create(Principal principal, CreateSandbox request) {
-    Template template =
-        templates
-            .find(request.template())
-            .orElseThrow(() ->
-                SandkeeperException.of(
-                        ErrorReason.TEMPLATE_NOT_FOUND, "There is no template of that name.")
-                    .with("template", request.template()));
+    Allocation allocation =
+        Allocation.of(
+            templates,
+            request.template(),
+            request.cpuCores(),
+            request.memoryMib(),
+            request.timeout());
     SandboxId sandboxId = ids.sandboxId();
     long start = System.nanoTime();
     boolean success = false;
     try {
-      Sandbox sandbox = create(principal, request, template, sandboxId);
+      Sandbox sandbox = create(principal, request, allocation, sandboxId);
       success = true;
       return sandbox;
     } finally {
       instruments.sandboxCreated(
-          template.tier(),
-          template.engine(),
+          allocation.template().tier(),
+          allocation.template().engine(),
           false,
           success,
           Duration.ofNanos(System.nanoTime() - start));
@@ -116,10 +115,11 @@ public final class SandboxCreator {
   }
 
   private Sandbox create(
-      Principal principal, CreateSandbox request, Template template, SandboxId sandboxId) {
+      Principal principal, CreateSandbox request, Allocation allocation, SandboxId sandboxId) {
     return live.whileStarting(
         sandboxId,
-        () -> admitAndStart(principal, request, pending(principal, request, template, sandboxId)));
+        () ->
+            admitAndStart(principal, request, pending(principal, request, allocation, sandboxId)));
   }
 
   private Sandbox admitAndStart(Principal principal, CreateSandbox request, Sandbox pending) {
@@ -287,15 +287,10 @@ public final class SandboxCreator {
   }
 
   private Sandbox pending(
-      Principal principal, CreateSandbox request, Template template, SandboxId sandboxId) {
+      Principal principal, CreateSandbox request, Allocation allocation, SandboxId sandboxId) {
     // In whole milliseconds, as the ledger bills: a lease may then end exactly at the expiry.
     Instant now = clock.now().truncatedTo(ChronoUnit.MILLIS);
-    Duration timeout = request.timeout().orElse(template.defaultTimeout());
-    if (timeout.compareTo(template.maxTimeout()) > 0) {
-      throw SandkeeperException.invalidField(
-          "timeout", timeout + " (expected: at most " + template.maxTimeout() + ")");
-    }
-    int memoryMib = choose("resources.memory_mib", request.memoryMib(), template.memoryMib());
+    Template template = allocation.template();
     return new Sandbox(
         sandboxId,
         principal.tenantId(),
@@ -305,29 +300,20 @@ public final class SandboxCreator {
         settings.nodeId(),
         1,
         SandboxState.PENDING,
-        choose("resources.cpu_cores", request.cpuCores(), template.cpuCores()),
-        memoryMib,
+        allocation.cpuCores(),
+        allocation.memoryMib(),
         // Files may count against the memory, and a full disk should be told as such first.
-        Math.min(template.diskMib().standard(), memoryMib / 2),
-        timeout,
+        Math.min(template.diskMib().standard(), allocation.memoryMib() / 2),
+        allocation.timeout(),
         request.metadata(),
         attribution(principal, request.attribution()),
         principal.keyId(),
         now,
         Optional.empty(),
-        now.plus(timeout),
+        now.plus(allocation.timeout()),
         Optional.empty(),
         Optional.empty(),
         now);
-  }
-
-  private static int choose(String field, OptionalInt asked, Template.Range range) {
-    int value = asked.orElse(range.standard());
-    if (!range.holds(value)) {
-      throw SandkeeperException.invalidField(
-          field, value + " (expected: " + range.min() + " to " + range.max() + ")");
-    }
-    return value;
   }
 
   private static Attribution attribution(Principal principal, Attribution asked) {

@@ -2,9 +2,11 @@ package dev.sandkeeper.server.store;
 
 import static dev.sandkeeper.jooq.Tables.LEDGER_ADMIT;
 import static dev.sandkeeper.jooq.Tables.LEDGER_EXTEND;
+import static dev.sandkeeper.jooq.Tables.LEDGER_HOLD_PARTS;
 import static dev.sandkeeper.jooq.Tables.LEDGER_SETTLE;
 import static dev.sandkeeper.jooq.Tables.LEDGER_VIOLATIONS;
 
+import dev.sandkeeper.jooq.tables.LedgerHoldParts;
 import dev.sandkeeper.jooq.tables.records.LedgerAdmitRecord;
 import dev.sandkeeper.jooq.tables.records.LedgerExtendRecord;
 import dev.sandkeeper.jooq.tables.records.LedgerSettleRecord;
@@ -20,14 +22,20 @@ import dev.sandkeeper.server.ledger.LimitPeriod;
 import dev.sandkeeper.server.ledger.NanoUsd;
 import dev.sandkeeper.server.ledger.Settlement;
 import dev.sandkeeper.server.ledger.Violation;
+import java.math.BigDecimal;
 import java.time.Duration;
 import java.time.Instant;
+import java.time.temporal.ChronoUnit;
 import java.util.List;
 import java.util.Optional;
 import org.jooq.DSLContext;
+import org.jooq.Record2;
+import org.jooq.impl.DSL;
 
 /** Calls the ledger's functions; the rules are theirs. */
 final class JooqLedgerRepository implements LedgerRepository {
+  private static final int MAX_VIOLATIONS = 1000;
+
   private final DSLContext context;
 
   JooqLedgerRepository(DSLContext context) {
@@ -149,9 +157,27 @@ final class JooqLedgerRepository implements LedgerRepository {
   }
 
   @Override
+  public Optional<NanoUsd> allocatedCost(
+      String tier, int cpuCores, int memoryMib, Instant from, Duration time) {
+    Instant start = from.truncatedTo(ChronoUnit.MILLIS);
+    LedgerHoldParts parts =
+        LEDGER_HOLD_PARTS(
+            tier, cpuCores, memoryMib, start, start.plusMillis(time.toMillis()), BigDecimal.ZERO);
+    Record2<BigDecimal, BigDecimal> sums =
+        context
+            .select(DSL.sum(parts.AMOUNT_NANO_USD), DSL.sum(parts.LIFETIME_MS))
+            .from(parts)
+            .fetchSingle();
+    return Optional.ofNullable(sums.value2())
+        .filter(priced -> priced.longValueExact() == time.toMillis())
+        .map(_ -> new NanoUsd(sums.value1().longValueExact()));
+  }
+
+  @Override
   public List<Violation> violations() {
     return context
         .selectFrom(LEDGER_VIOLATIONS())
+        .limit(MAX_VIOLATIONS)
         .fetch(row -> new Violation(row.getInvariant(), row.getSubject(), row.getDetail()));
   }
 

@@ -77,6 +77,35 @@ final class LedgerTest {
   }
 
   @Test
+  void estimateIsWhatIsHeldAndBooked() {
+    Wish wish = books.wish(books.tenant());
+    Duration life = Duration.ofSeconds(80);
+
+    CostEstimate estimate = books.ledger.estimate("standard", 2, 512, life, NOON);
+
+    assertThat(books.admit(wish, NOON))
+        .isInstanceOfSatisfying(
+            Admission.Granted.class,
+            granted -> assertThat(granted.amount()).isEqualTo(estimate.hold()));
+    books.start(wish, NOON);
+    books.extend(wish.sandboxId(), NOON.plusSeconds(30));
+    assertThat(books.settle(wish.sandboxId(), NOON.plus(life)).cost()).isEqualTo(estimate.cost());
+  }
+
+  @Test
+  void estimateHoldsNoMoreThanTheTimeoutAndNeedsAPrice() {
+    CostEstimate estimate =
+        books.ledger.estimate("standard", 2, 512, Duration.ofMillis(1500), NOON);
+
+    assertThat(estimate.cost().value()).isEqualTo(NANO_USD_PER_SECOND * 3 / 2);
+    assertThat(estimate.hold().value()).isEqualTo(NANO_USD_PER_SECOND * 13 / 2);
+    assertThatThrownBy(() -> books.ledger.estimate("gpu", 1, 512, Duration.ofSeconds(1), NOON))
+        .isInstanceOfSatisfying(
+            SandkeeperException.class,
+            e -> assertThat(e.reason()).isEqualTo(ErrorReason.NO_PRICE_FOR_TIER));
+  }
+
+  @Test
   void denialNamesTheLimitAndChangesNothing() {
     TenantId tenant = books.tenant();
     long limit = 65 * NANO_USD_PER_SECOND + 1000;
