@@ -72,7 +72,7 @@ final class Actions {
     json.add("violations", violations);
     if (error instanceof QuotaExceededException quota) {
       json.addProperty("limitId", quota.limitId());
-      json.addProperty("remainingNanoUsd", Long.toString(quota.remainingNanoUsd()));
+      json.addProperty("remainingNanoUsd", Long.toString(quota.remaining()));
       quota.resetTime().ifPresent(time -> json.addProperty("resetTime", time.toString()));
     }
     return json;

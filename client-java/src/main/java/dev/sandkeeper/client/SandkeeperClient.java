@@ -22,11 +22,13 @@ import dev.sandkeeper.v1.FileServiceGrpc;
 import dev.sandkeeper.v1.GetExecutionRequest;
 import dev.sandkeeper.v1.GetPriceAtRequest;
 import dev.sandkeeper.v1.GetQuotaRequest;
+import dev.sandkeeper.v1.GetQuotaResponse;
 import dev.sandkeeper.v1.GetSandboxRequest;
 import dev.sandkeeper.v1.GetSandboxUsageRequest;
 import dev.sandkeeper.v1.InvariantViolation;
 import dev.sandkeeper.v1.Limit;
 import dev.sandkeeper.v1.LimitPeriod;
+import dev.sandkeeper.v1.LimitScope;
 import dev.sandkeeper.v1.ListApiKeysRequest;
 import dev.sandkeeper.v1.ListAuditEventsRequest;
 import dev.sandkeeper.v1.ListAuditEventsResponse;
@@ -35,6 +37,7 @@ import dev.sandkeeper.v1.ListCostRecordsResponse;
 import dev.sandkeeper.v1.ListExecutionsRequest;
 import dev.sandkeeper.v1.ListExecutionsResponse;
 import dev.sandkeeper.v1.ListLimitsRequest;
+import dev.sandkeeper.v1.ListLimitsResponse;
 import dev.sandkeeper.v1.ListPricesRequest;
 import dev.sandkeeper.v1.ListSandboxesRequest;
 import dev.sandkeeper.v1.ListSandboxesResponse;
@@ -334,16 +337,32 @@ public final class SandkeeperClient implements AutoCloseable {
     return calls.once(pricing, s -> s.createPrice(request)).getPrice();
   }
 
-  /** Returns how much of each limit of the key's tenant is spent, held and left. */
+  /** Returns how much of each of the tenant's own limits is spent, held and left, newest first. */
   public List<QuotaStatus> getQuota() {
-    GetQuotaRequest request = GetQuotaRequest.getDefaultInstance();
-    return calls.repeatable(quotas, s -> s.getQuota(request)).getQuotasList();
+    return getQuota(GetQuotaRequest.newBuilder().setScope(LimitScope.LIMIT_SCOPE_TENANT).build())
+        .toList();
   }
 
-  /** Returns the limits of the key's tenant, shortest period first. */
-  public List<Limit> listLimits() {
-    ListLimitsRequest request = ListLimitsRequest.getDefaultInstance();
-    return calls.repeatable(quotas, s -> s.listLimits(request)).getLimitsList();
+  /** Returns how much of each limit that matches is spent, held and left, page by page. */
+  public Stream<QuotaStatus> getQuota(GetQuotaRequest request) {
+    return Pages.stream(
+        request.getPageToken(),
+        token ->
+            calls.repeatable(
+                quotas, s -> s.getQuota(request.toBuilder().setPageToken(token).build())),
+        GetQuotaResponse::getQuotasList,
+        GetQuotaResponse::getNextPageToken);
+  }
+
+  /** Returns the limits that match, newest first, page by page. */
+  public Stream<Limit> listLimits(ListLimitsRequest request) {
+    return Pages.stream(
+        request.getPageToken(),
+        token ->
+            calls.repeatable(
+                quotas, s -> s.listLimits(request.toBuilder().setPageToken(token).build())),
+        ListLimitsResponse::getLimitsList,
+        ListLimitsResponse::getNextPageToken);
   }
 
   /**
@@ -356,7 +375,7 @@ public final class SandkeeperClient implements AutoCloseable {
         SetLimitRequest.newBuilder().setPeriod(period).setAmountNanoUsd(amountNanoUsd).build());
   }
 
-  /** Sets what a tenant may spend in a period. */
+  /** Sets how much of a resource a scope may use in a period. */
   public Limit setLimit(SetLimitRequest request) {
     return calls.once(quotas, s -> s.setLimit(request)).getLimit();
   }

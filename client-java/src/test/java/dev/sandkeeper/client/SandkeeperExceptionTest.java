@@ -58,9 +58,9 @@ class SandkeeperExceptionTest {
             e -> {
               assertThat(e.limitId()).isEqualTo("2");
               assertThat(e.period()).isEqualTo(LimitPeriod.LIMIT_PERIOD_MONTH);
-              assertThat(e.remainingNanoUsd()).isEqualTo(12);
+              assertThat(e.remaining()).isEqualTo(12);
               assertThat(e.remainingUsd()).isEqualTo("0.000000012");
-              assertThat(e.neededNanoUsd()).isEqualTo(2_112_500);
+              assertThat(e.needed()).isEqualTo(2_112_500);
               assertThat(e.neededUsd()).isEqualTo("0.002112500");
               assertThat(e.resetTime()).contains(Instant.parse("2026-12-01T00:00:00Z"));
               assertThat(e.reason()).isEqualTo("QUOTA_EXCEEDED");

@@ -11,6 +11,7 @@ import dev.sandkeeper.server.audit.AuditLog;
 import dev.sandkeeper.server.base.AnchoredClock;
 import dev.sandkeeper.server.base.BillingClock;
 import dev.sandkeeper.server.base.IdGenerator;
+import dev.sandkeeper.server.base.Page;
 import dev.sandkeeper.server.base.TenantId;
 import dev.sandkeeper.server.config.Configuration;
 import dev.sandkeeper.server.engine.SandboxEngine;
@@ -27,6 +28,8 @@ import dev.sandkeeper.server.execution.SandboxFiles;
 import dev.sandkeeper.server.http.HttpFace;
 import dev.sandkeeper.server.ledger.Ledger;
 import dev.sandkeeper.server.ledger.LedgerSettings;
+import dev.sandkeeper.server.ledger.LimitQuery;
+import dev.sandkeeper.server.ledger.LimitScope;
 import dev.sandkeeper.server.ledger.Limits;
 import dev.sandkeeper.server.ledger.Prices;
 import dev.sandkeeper.server.sandbox.CostEstimator;
@@ -333,19 +336,30 @@ final class ServerAssembly implements AutoCloseable {
     }
   }
 
-  /** Reads the quotas of the tenants that run something; a metric names no others. */
+  /**
+   * Reads how the tenants' own limits of money stand, of those that run something; a metric names
+   * no others, and nobody within a tenant.
+   */
   private static List<QuotaReading> quotas(Sandboxes sandboxes, Limits limits, BillingClock clock) {
     return sandboxes.active().stream()
         .map(ActiveSandboxes::tenant)
         .distinct()
-        .flatMap(tenant -> limits.quota(new TenantId(tenant), clock.now()).stream())
+        .map(tenant ->
+            new LimitQuery(new TenantId(tenant), Optional.of(LimitScope.TENANT), Optional.empty()))
+        .flatMap(query ->
+            limits
+                .quota(query, new Page.Request(1000, Optional.empty()), clock.now())
+                .items()
+                .stream())
+        .filter(quota -> quota.limit().spec().resource().isMoney())
         .map(quota ->
             new QuotaReading(
-                quota.limit().tenantId().value(),
-                quota.limit().period().name(),
-                quota.limit().amount().value(),
-                quota.spent().value(),
-                quota.reserved().value()))
+                quota.limit().spec().tenantId().value(),
+                quota.limit().spec().resource().name(),
+                quota.limit().spec().period().name(),
+                quota.limit().spec().amount(),
+                quota.spent(),
+                quota.reserved()))
         .toList();
   }
 

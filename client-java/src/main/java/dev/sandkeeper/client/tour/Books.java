@@ -4,6 +4,7 @@ import dev.sandkeeper.client.SandkeeperClient;
 import dev.sandkeeper.v1.CostRecord;
 import dev.sandkeeper.v1.LimitPeriod;
 import dev.sandkeeper.v1.ListCostRecordsRequest;
+import dev.sandkeeper.v1.ListLimitsRequest;
 import dev.sandkeeper.v1.Price;
 import dev.sandkeeper.v1.QuotaStatus;
 import dev.sandkeeper.v1.Sandbox;
@@ -33,7 +34,8 @@ final class Books {
    */
   void limitTheDay() {
     boolean limited =
-        client.listLimits().stream()
+        client
+            .listLimits(ListLimitsRequest.getDefaultInstance())
             .anyMatch(limit -> limit.getPeriod() == LimitPeriod.LIMIT_PERIOD_DAY);
     if (!limited) {
       client.setLimit(LimitPeriod.LIMIT_PERIOD_DAY, DAY_LIMIT_NANO_USD);

@@ -1,17 +1,14 @@
 package dev.sandkeeper.server.api;
 
-import dev.sandkeeper.server.ledger.LimitPeriod;
 import dev.sandkeeper.server.ledger.PriceBasis;
 import dev.sandkeeper.server.ledger.Rates;
 import dev.sandkeeper.v1.CostRecord;
-import dev.sandkeeper.v1.Limit;
 import dev.sandkeeper.v1.Price;
-import dev.sandkeeper.v1.QuotaStatus;
 import dev.sandkeeper.v1.SandboxUsage;
 import java.math.BigDecimal;
 import java.time.Instant;
 
-/** Prices, limits, costs and usage on the wire. */
+/** Prices, costs and usage on the wire. */
 final class MoneyMapper {
   private MoneyMapper() {}
 
@@ -60,39 +57,6 @@ final class MoneyMapper {
     };
   }
 
-  static Limit toProto(dev.sandkeeper.server.ledger.Limit limit) {
-    return Limit.newBuilder()
-        .setLimitId(limit.limitId())
-        .setTenantId(limit.tenantId().value())
-        .setPeriod(toProto(limit.period()))
-        .setAmountNanoUsd(limit.amount().value())
-        .build();
-  }
-
-  static LimitPeriod fromProto(dev.sandkeeper.v1.LimitPeriod period) {
-    return switch (period) {
-      case LIMIT_PERIOD_HOUR -> LimitPeriod.HOUR;
-      case LIMIT_PERIOD_DAY -> LimitPeriod.DAY;
-      case LIMIT_PERIOD_WEEK -> LimitPeriod.WEEK;
-      case LIMIT_PERIOD_MONTH -> LimitPeriod.MONTH;
-      case LIMIT_PERIOD_LIFETIME -> LimitPeriod.LIFETIME;
-      case LIMIT_PERIOD_UNSPECIFIED, UNRECOGNIZED ->
-          throw new IllegalArgumentException("period: " + period); // refused by the rules
-    };
-  }
-
-  static QuotaStatus toProto(dev.sandkeeper.server.ledger.QuotaStatus quota) {
-    QuotaStatus.Builder proto =
-        QuotaStatus.newBuilder()
-            .setLimit(toProto(quota.limit()))
-            .setSpentNanoUsd(quota.spent().value())
-            .setReservedNanoUsd(quota.reserved().value())
-            .setRemainingNanoUsd(quota.remaining().value());
-    quota.periodStart().map(Times::toProto).ifPresent(proto::setPeriodStartTime);
-    quota.resetTime().map(Times::toProto).ifPresent(proto::setResetTime);
-    return proto.build();
-  }
-
   static CostRecord toProto(dev.sandkeeper.server.ledger.CostRecord cost) {
     CostRecord.Builder proto =
         CostRecord.newBuilder()
@@ -116,16 +80,6 @@ final class MoneyMapper {
     return switch (basis) {
       case ALLOCATED -> dev.sandkeeper.v1.PriceBasis.PRICE_BASIS_ALLOCATED;
       case MEASURED -> dev.sandkeeper.v1.PriceBasis.PRICE_BASIS_MEASURED;
-    };
-  }
-
-  private static dev.sandkeeper.v1.LimitPeriod toProto(LimitPeriod period) {
-    return switch (period) {
-      case HOUR -> dev.sandkeeper.v1.LimitPeriod.LIMIT_PERIOD_HOUR;
-      case DAY -> dev.sandkeeper.v1.LimitPeriod.LIMIT_PERIOD_DAY;
-      case WEEK -> dev.sandkeeper.v1.LimitPeriod.LIMIT_PERIOD_WEEK;
-      case MONTH -> dev.sandkeeper.v1.LimitPeriod.LIMIT_PERIOD_MONTH;
-      case LIFETIME -> dev.sandkeeper.v1.LimitPeriod.LIMIT_PERIOD_LIFETIME;
     };
   }
 

@@ -4,14 +4,17 @@ import dev.sandkeeper.server.audit.AuditEntry;
 import dev.sandkeeper.server.audit.AuditLog;
 import dev.sandkeeper.server.audit.AuditOperation;
 import dev.sandkeeper.server.base.BillingClock;
+import dev.sandkeeper.server.base.Page;
 import dev.sandkeeper.server.base.Principal;
 import dev.sandkeeper.server.base.Scope;
 import dev.sandkeeper.server.base.TenantId;
 import dev.sandkeeper.server.base.Transaction;
 import dev.sandkeeper.server.base.Transactions;
 import dev.sandkeeper.server.ledger.Limit;
+import dev.sandkeeper.server.ledger.LimitQuery;
+import dev.sandkeeper.server.ledger.LimitSpec;
 import dev.sandkeeper.server.ledger.Limits;
-import dev.sandkeeper.server.ledger.NanoUsd;
+import dev.sandkeeper.server.ledger.QuotaStatus;
 import dev.sandkeeper.v1.DeleteLimitRequest;
 import dev.sandkeeper.v1.DeleteLimitResponse;
 import dev.sandkeeper.v1.GetQuotaRequest;
@@ -52,19 +55,14 @@ final class QuotaApi extends QuotaServiceGrpc.QuotaServiceImplBase {
         Scope.ADMIN,
         principal -> {
           TenantId tenantId = Tenants.asked(principal, request.getTenantId());
+          LimitSpec spec = QuotaMapper.fromProto(tenantId, request);
           Limit limit =
               transactions.call(transaction -> {
-                Limit set =
-                    limits.set(
-                        transaction,
-                        tenantId,
-                        MoneyMapper.fromProto(request.getPeriod()),
-                        new NanoUsd(request.getAmountNanoUsd()),
-                        clock.now());
+                Limit set = limits.set(transaction, spec, clock.now());
                 record(transaction, principal, tenantId, "set " + set);
                 return set;
               });
-          return SetLimitResponse.newBuilder().setLimit(MoneyMapper.toProto(limit)).build();
+          return SetLimitResponse.newBuilder().setLimit(QuotaMapper.toProto(limit)).build();
         });
   }
 
@@ -74,13 +72,20 @@ final class QuotaApi extends QuotaServiceGrpc.QuotaServiceImplBase {
         request,
         observer,
         Scope.READ,
-        principal ->
-            ListLimitsResponse.newBuilder()
-                .addAllLimits(
-                    limits.list(Tenants.asked(principal, request.getTenantId())).stream()
-                        .map(MoneyMapper::toProto)
-                        .toList())
-                .build());
+        principal -> {
+          LimitQuery query =
+              QuotaMapper.query(
+                  Tenants.asked(principal, request.getTenantId()),
+                  request.getScope(),
+                  request.getScopeId());
+          Page<Limit> page =
+              limits.list(
+                  query, PageTokens.request(request.getPageSize(), request.getPageToken(), query));
+          return ListLimitsResponse.newBuilder()
+              .addAllLimits(page.items().stream().map(QuotaMapper::toProto).toList())
+              .setNextPageToken(PageTokens.next(page, query))
+              .build();
+        });
   }
 
   @Override
@@ -94,7 +99,7 @@ final class QuotaApi extends QuotaServiceGrpc.QuotaServiceImplBase {
           Limit limit = limits.get(request.getLimitId());
           transactions.run(transaction -> {
             limits.delete(transaction, limit.limitId());
-            record(transaction, principal, limit.tenantId(), "deleted " + limit);
+            record(transaction, principal, limit.spec().tenantId(), "deleted " + limit);
           });
           return DeleteLimitResponse.getDefaultInstance();
         });
@@ -106,15 +111,22 @@ final class QuotaApi extends QuotaServiceGrpc.QuotaServiceImplBase {
         request,
         observer,
         Scope.READ,
-        principal ->
-            GetQuotaResponse.newBuilder()
-                .addAllQuotas(
-                    limits
-                        .quota(Tenants.asked(principal, request.getTenantId()), clock.now())
-                        .stream()
-                        .map(MoneyMapper::toProto)
-                        .toList())
-                .build());
+        principal -> {
+          LimitQuery query =
+              QuotaMapper.query(
+                  Tenants.asked(principal, request.getTenantId()),
+                  request.getScope(),
+                  request.getScopeId());
+          Page<QuotaStatus> page =
+              limits.quota(
+                  query,
+                  PageTokens.request(request.getPageSize(), request.getPageToken(), query),
+                  clock.now());
+          return GetQuotaResponse.newBuilder()
+              .addAllQuotas(page.items().stream().map(QuotaMapper::toProto).toList())
+              .setNextPageToken(PageTokens.next(page, query))
+              .build();
+        });
   }
 
   private void record(

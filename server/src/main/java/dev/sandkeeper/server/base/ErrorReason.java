@@ -41,8 +41,10 @@ public enum ErrorReason {
   PRICE_START_REFUSED,
   /** A file operation met something of another kind, a missing permission or the like. */
   FILE_REFUSED,
-  /** A budget has not enough left. */
+  /** A limit has not enough left. */
   QUOTA_EXCEEDED,
+  /** The tenant has as many limits as it may have. */
+  TOO_MANY_LIMITS,
   /** More bytes than the operation allows, or the sandbox's disk is full. */
   SIZE_LIMIT_EXCEEDED,
   /** More at once than the server allows. */

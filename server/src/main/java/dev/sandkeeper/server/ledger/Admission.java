@@ -4,7 +4,6 @@ import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.SandkeeperException;
 import java.time.Instant;
-import java.util.Optional;
 
 /** The ledger's answer to whether something may start. */
 public sealed interface Admission {
@@ -21,33 +20,9 @@ public sealed interface Admission {
   /**
    * It may not, and nothing has changed.
    *
-   * @param limitId the limit that refused; of several, the one that resets last
-   * @param period its period
-   * @param remaining what is left of it
-   * @param needed what would have been held
-   * @param resetTime when its next period begins; empty for a limit that never resets
+   * @param refusal by which limit
    */
-  record Denied(
-      String limitId,
-      LimitPeriod period,
-      NanoUsd remaining,
-      NanoUsd needed,
-      Optional<Instant> resetTime)
-      implements Admission {
-
-    /** Returns what the caller is told. */
-    public SandkeeperException asException() {
-      SandkeeperException exception =
-          SandkeeperException.of(
-                  ErrorReason.QUOTA_EXCEEDED,
-                  "A limit has not enough left for the first lease; raise it or wait for its reset.")
-              .with("limitId", limitId)
-              .with("period", period)
-              .with("remainingNanoUsd", remaining.value())
-              .with("neededNanoUsd", needed.value());
-      return resetTime.map(time -> exception.with("resetTime", time)).orElse(exception);
-    }
-  }
+  record Denied(Refusal refusal) implements Admission {}
 
   /**
    * It may not, as its tier has no price for all of the lease; nothing has changed.
@@ -64,6 +39,9 @@ public sealed interface Admission {
           .with("tier", tier);
     }
   }
+
+  /** The request id was used for another kind of spend; nothing has changed. */
+  record OtherKind() implements Admission {}
 
   /**
    * The request was admitted before; nothing has changed.

@@ -1,5 +1,6 @@
 package dev.sandkeeper.server.ledger;
 
+import dev.sandkeeper.server.base.Attribution;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.TenantId;
 import java.time.Duration;
@@ -11,6 +12,7 @@ import java.util.UUID;
  * @param tenantId who pays
  * @param requestId made by the client; the same one is admitted once
  * @param sandboxId the sandbox that the money is for
+ * @param attribution for whom it will run, which says whose limits it is charged to
  * @param tier the price tier, from the template
  * @param cpuCores cores it may use, greater than zero
  * @param memoryMib MiB of memory it may use, greater than zero
@@ -20,6 +22,7 @@ public record AdmissionRequest(
     TenantId tenantId,
     UUID requestId,
     SandboxId sandboxId,
+    Attribution attribution,
     String tier,
     int cpuCores,
     int memoryMib,

@@ -1,13 +1,12 @@
 package dev.sandkeeper.server.ledger;
 
-import dev.sandkeeper.server.base.TenantId;
+import java.time.Instant;
 
 /**
- * How much money a tenant may spend in a period. Hard: nothing is admitted past it.
+ * A limit that is set.
  *
  * @param limitId made by the database
- * @param tenantId whose spending it limits
- * @param period the period
- * @param amount the most in each period
+ * @param spec what it says
+ * @param createTime when it was first set; billing clock
  */
-public record Limit(String limitId, TenantId tenantId, LimitPeriod period, NanoUsd amount) {}
+public record Limit(String limitId, LimitSpec spec, Instant createTime) {}

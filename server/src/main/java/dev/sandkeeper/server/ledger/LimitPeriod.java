@@ -1,8 +1,10 @@
 package dev.sandkeeper.server.ledger;
 
-/** A span of time that a limit counts in; all begin at UTC. Shortest first. */
+/** A span of time that a limit counts in, by the clocks of its zone. Shortest first. */
 public enum LimitPeriod {
-  /** From each full hour. */
+  /** From each full minute; for the creation of sandboxes only. */
+  MINUTE,
+  /** Hours since midnight. */
   HOUR,
   /** From each midnight. */
   DAY,

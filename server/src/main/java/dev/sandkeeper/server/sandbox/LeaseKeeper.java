@@ -8,6 +8,7 @@ import dev.sandkeeper.server.ledger.EndReason;
 import dev.sandkeeper.server.ledger.Extension;
 import dev.sandkeeper.server.ledger.Ledger;
 import dev.sandkeeper.server.ledger.NanoUsd;
+import dev.sandkeeper.server.ledger.Refusal;
 import dev.sandkeeper.server.telemetry.LogKeys;
 import java.time.Duration;
 import java.time.Instant;
@@ -130,9 +131,9 @@ final class LeaseKeeper {
       }
       case Extension.Shortened shortened -> {
         renewed(sandbox, shortened.paidUntil());
-        exhausted(sandbox, shortened.limitId(), shortened.remaining());
+        exhausted(sandbox, shortened.refusal());
       }
-      case Extension.Refused refused -> exhausted(sandbox, refused.limitId(), refused.remaining());
+      case Extension.Refused refused -> exhausted(sandbox, refused.refusal());
       case Extension.Fenced _ -> end(sandbox, EndReason.ORPHANED, Duration.ZERO);
     }
   }
@@ -146,9 +147,13 @@ final class LeaseKeeper {
    * Nothing is left to pay for more. The last moment to stop is also the last to ask: the limit may
    * have been raised by then, or its next period have begun.
    */
-  private void exhausted(LiveSandbox sandbox, String limitId, NanoUsd remaining) {
+  private void exhausted(LiveSandbox sandbox, Refusal refusal) {
     if (clock.now().isBefore(stopTime(sandbox))) {
-      listener.join().budgetWarning(sandbox, limitId, remaining, sandbox.paidUntil());
+      // Only money is asked for again in a lease; the place of a sandbox stays its own.
+      listener
+          .join()
+          .budgetWarning(
+              sandbox, refusal.limitId(), new NanoUsd(refusal.remaining()), sandbox.paidUntil());
       schedule(sandbox, earlier(stopTime(sandbox), sandbox.sandbox().expireTime()));
     } else {
       end(sandbox, EndReason.BUDGET_EXHAUSTED, STOP_GRACE);

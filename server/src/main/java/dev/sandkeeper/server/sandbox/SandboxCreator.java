@@ -17,6 +17,7 @@ import dev.sandkeeper.server.ledger.Admission;
 import dev.sandkeeper.server.ledger.AdmissionRequest;
 import dev.sandkeeper.server.ledger.EndReason;
 import dev.sandkeeper.server.ledger.Ledger;
+import dev.sandkeeper.server.ledger.Refusal;
 import dev.sandkeeper.server.telemetry.Instruments;
 import dev.sandkeeper.server.telemetry.LogKeys;
 import dev.sandkeeper.server.telemetry.Spans;
@@ -129,11 +130,14 @@ public final class SandboxCreator {
       case Admission.Granted granted ->
           start(principal, pending.withPaidUntil(granted.paidUntil()), request.environment());
       case Admission.Denied denied -> {
-        instruments.quotaExceeded(pending.tenantId().value(), denied.period().name());
-        throw denied.asException();
+        Refusal refusal = denied.refusal();
+        instruments.quotaExceeded(
+            pending.tenantId().value(), refusal.resource().name(), refusal.period().name());
+        throw refusal.asException();
       }
       case Admission.NoPrice noPrice -> throw noPrice.asException();
       case Admission.Replayed replayed -> repeated(principal, request, replayed.sandboxId());
+      case Admission.OtherKind _ -> throw request.requestKey().reused();
     };
   }
 
@@ -155,6 +159,7 @@ public final class SandboxCreator {
                   pending.tenantId(),
                   request.requestKey().requestId(),
                   pending.sandboxId(),
+                  pending.attribution(),
                   pending.tier(),
                   pending.cpuCores(),
                   pending.memoryMib(),
@@ -168,7 +173,7 @@ public final class SandboxCreator {
             audit.notCreated(transaction, principal, pending, ErrorReason.QUOTA_EXCEEDED);
         case Admission.NoPrice _ ->
             audit.notCreated(transaction, principal, pending, ErrorReason.NO_PRICE_FOR_TIER);
-        case Admission.Replayed _ -> {}
+        case Admission.Replayed _, Admission.OtherKind _ -> {}
       }
       return verdict;
     });

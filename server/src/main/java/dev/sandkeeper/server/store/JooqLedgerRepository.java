@@ -19,7 +19,10 @@ import dev.sandkeeper.server.ledger.EndReason;
 import dev.sandkeeper.server.ledger.Extension;
 import dev.sandkeeper.server.ledger.LedgerRepository;
 import dev.sandkeeper.server.ledger.LimitPeriod;
+import dev.sandkeeper.server.ledger.LimitResource;
+import dev.sandkeeper.server.ledger.LimitScope;
 import dev.sandkeeper.server.ledger.NanoUsd;
+import dev.sandkeeper.server.ledger.Refusal;
 import dev.sandkeeper.server.ledger.Settlement;
 import dev.sandkeeper.server.ledger.Violation;
 import java.math.BigDecimal;
@@ -31,6 +34,7 @@ import java.util.Optional;
 import org.jooq.DSLContext;
 import org.jooq.Record2;
 import org.jooq.impl.DSL;
+import org.jspecify.annotations.Nullable;
 
 /** Calls the ledger's functions; the rules are theirs. */
 final class JooqLedgerRepository implements LedgerRepository {
@@ -54,6 +58,10 @@ final class JooqLedgerRepository implements LedgerRepository {
             .selectFrom(
                 LEDGER_ADMIT(
                     request.tenantId().value(),
+                    request.attribution().organisationId().orElse(null),
+                    request.attribution().userId().orElse(null),
+                    request.attribution().conversationId().orElse(null),
+                    request.attribution().agentId().orElse(null),
                     request.requestId(),
                     request.sandboxId().value(),
                     request.tier(),
@@ -69,13 +77,18 @@ final class JooqLedgerRepository implements LedgerRepository {
               answer.getHoldId(), answer.getPaidUntil(), new NanoUsd(answer.getAmountNanoUsd()));
       case "DENIED" ->
           new Admission.Denied(
-              answer.getLimitId().toString(),
-              LimitPeriod.valueOf(answer.getPeriod()),
-              new NanoUsd(answer.getRemainingNanoUsd()),
-              new NanoUsd(answer.getAmountNanoUsd()),
-              Optional.ofNullable(answer.getResetTime()));
+              refusal(
+                  answer.getLimitId(),
+                  answer.getScope(),
+                  answer.getScopeId(),
+                  answer.getResource(),
+                  answer.getPeriod(),
+                  answer.getRemaining(),
+                  answer.getNeeded(),
+                  answer.getResetTime()));
       case "NO_PRICE" -> new Admission.NoPrice(request.tier());
       case "REPLAYED" -> new Admission.Replayed(new SandboxId(answer.getSandboxId()));
+      case "OTHER_KIND" -> new Admission.OtherKind();
       default -> throw unexpected("ledger_admit", answer.getOutcome());
     };
   }
@@ -102,20 +115,8 @@ final class JooqLedgerRepository implements LedgerRepository {
             .fetchSingle();
     return switch (answer.getOutcome()) {
       case "RENEWED" -> new Extension.Renewed(answer.getPaidUntil());
-      case "SHORTENED" ->
-          new Extension.Shortened(
-              answer.getPaidUntil(),
-              answer.getLimitId().toString(),
-              LimitPeriod.valueOf(answer.getPeriod()),
-              new NanoUsd(answer.getRemainingNanoUsd()),
-              Optional.ofNullable(answer.getResetTime()));
-      case "REFUSED" ->
-          new Extension.Refused(
-              answer.getPaidUntil(),
-              answer.getLimitId().toString(),
-              LimitPeriod.valueOf(answer.getPeriod()),
-              new NanoUsd(answer.getRemainingNanoUsd()),
-              Optional.ofNullable(answer.getResetTime()));
+      case "SHORTENED" -> new Extension.Shortened(answer.getPaidUntil(), refusal(answer));
+      case "REFUSED" -> new Extension.Refused(answer.getPaidUntil(), refusal(answer));
       case "FENCED" -> new Extension.Fenced();
       default -> throw unexpected("ledger_extend", answer.getOutcome());
     };
@@ -179,6 +180,38 @@ final class JooqLedgerRepository implements LedgerRepository {
         .selectFrom(LEDGER_VIOLATIONS())
         .limit(MAX_VIOLATIONS)
         .fetch(row -> new Violation(row.getInvariant(), row.getSubject(), row.getDetail()));
+  }
+
+  private static Refusal refusal(LedgerExtendRecord answer) {
+    return refusal(
+        answer.getLimitId(),
+        answer.getScope(),
+        answer.getScopeId(),
+        answer.getResource(),
+        answer.getPeriod(),
+        answer.getRemaining(),
+        answer.getNeeded(),
+        answer.getResetTime());
+  }
+
+  private static Refusal refusal(
+      Long limitId,
+      String scope,
+      String scopeId,
+      String resource,
+      String period,
+      long remaining,
+      long needed,
+      @Nullable Instant resetTime) {
+    return new Refusal(
+        limitId.toString(),
+        LimitScope.valueOf(scope),
+        scopeId,
+        LimitResource.valueOf(resource),
+        LimitPeriod.valueOf(period),
+        remaining,
+        needed,
+        Optional.ofNullable(resetTime));
   }
 
   private static IllegalStateException unexpected(String function, String outcome) {

@@ -87,8 +87,7 @@ public final class Instruments {
     orphanedTotal =
         counter(TelemetryNames.SANDBOX_ORPHANED_TOTAL, "Sandboxes found that nobody owned.");
     lifetime = seconds(TelemetryNames.SANDBOX_LIFETIME, "How long sandboxes lived.");
-    quotaExceededTotal =
-        counter(TelemetryNames.QUOTA_EXCEEDED_TOTAL, "Refusals for lack of budget.");
+    quotaExceededTotal = counter(TelemetryNames.QUOTA_EXCEEDED_TOTAL, "Refusals by a limit.");
     errorsTotal = counter(TelemetryNames.ERRORS_TOTAL, "Calls that failed or were refused.");
     cleanupDuration = seconds(TelemetryNames.CLEANUP_DURATION, "How long ending a sandbox took.");
     cleanupFailedTotal =
@@ -190,10 +189,17 @@ public final class Instruments {
         mibMillis / MIB_MILLIS_PER_GIB_SECOND, Attributes.of(TelemetryNames.TENANT, tenant));
   }
 
-  /** Counts a refusal for lack of budget; the kind is the limit's period. */
-  public void quotaExceeded(String tenant, String limitKind) {
+  /** Counts a refusal by a limit; the kind is what it limits. */
+  public void quotaExceeded(String tenant, String limitKind, String period) {
     quotaExceededTotal.add(
-        1, Attributes.of(TelemetryNames.TENANT, tenant, TelemetryNames.LIMIT_KIND, limitKind));
+        1,
+        Attributes.of(
+            TelemetryNames.TENANT,
+            tenant,
+            TelemetryNames.LIMIT_KIND,
+            limitKind,
+            TelemetryNames.PERIOD,
+            period));
   }
 
   /** Counts a call that failed or was refused. */
@@ -312,7 +318,7 @@ public final class Instruments {
           Attributes.builder()
               .put(TelemetryNames.TENANT, reading.tenant())
               .put(TelemetryNames.SCOPE_KIND, "tenant")
-              .put(TelemetryNames.SPEND_KIND, "sandbox")
+              .put(TelemetryNames.SPEND_KIND, reading.spendKind())
               .put(TelemetryNames.PERIOD, reading.period())
               .build());
     }

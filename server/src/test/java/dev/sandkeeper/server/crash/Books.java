@@ -26,8 +26,7 @@ final class Books {
                     + " then date_trunc('milliseconds', s.end_time) end"))
         .isEmpty();
     // Nothing was billed that had not been paid ahead, and nothing went over a limit.
-    assertThat(server.query("select limit_id || ' ' || amount_nano_usd from quota_overrun"))
-        .isEmpty();
+    assertThat(server.query("select limit_id || ' ' || amount from quota_overrun")).isEmpty();
     // What runs in no sandbox is finished.
     assertThat(
             server.query(

@@ -50,7 +50,7 @@ class HttpErrorsStatusTest {
                   404;
               case REQUEST_ID_REUSED, ALREADY_EXISTS, CONCURRENT_CHANGE -> 409;
               case SIZE_LIMIT_EXCEEDED -> 413;
-              case QUOTA_EXCEEDED, TOO_MANY_REQUESTS -> 429;
+              case QUOTA_EXCEEDED, TOO_MANY_LIMITS, TOO_MANY_REQUESTS -> 429;
               case INTERNAL -> 500;
               case ENGINE_UNAVAILABLE, DATABASE_UNAVAILABLE, SHUTTING_DOWN -> 503;
               case DEADLINE_EXCEEDED -> 504;

@@ -6,6 +6,7 @@ import static dev.sandkeeper.jooq.Tables.SANDBOX;
 import static dev.sandkeeper.jooq.Tables.TENANT;
 
 import dev.sandkeeper.jooq.Routines;
+import dev.sandkeeper.server.base.Attribution;
 import dev.sandkeeper.server.base.ExecutionId;
 import dev.sandkeeper.server.base.IdGenerator;
 import dev.sandkeeper.server.base.Page;
@@ -26,6 +27,7 @@ import java.util.UUID;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.jooq.DSLContext;
 import org.jooq.JSONB;
+import org.jspecify.annotations.Nullable;
 
 /** The ledger over a real database, and the rows that other rooms would write. */
 final class Books {
@@ -33,6 +35,7 @@ final class Books {
   static final Duration STOP_TIME = Duration.ofSeconds(5);
   static final LedgerSettings SETTINGS = new LedgerSettings(LEASE, STOP_TIME);
 
+  private static final Page.Request FIRST_PAGE = new Page.Request(1000, Optional.empty());
   private static final AtomicInteger COUNTER = new AtomicInteger();
   private static final byte[] HASH = new byte[32];
 
@@ -81,12 +84,21 @@ final class Books {
       TenantId tenant,
       UUID requestId,
       SandboxId sandboxId,
+      Attribution attribution,
       String tier,
       int cpuCores,
       int memoryMib,
       Duration timeout) {
     Wish withRequestId(UUID other) {
-      return new Wish(tenant, other, sandboxId, tier, cpuCores, memoryMib, timeout);
+      return new Wish(tenant, other, sandboxId, attribution, tier, cpuCores, memoryMib, timeout);
+    }
+
+    Wish withTimeout(Duration other) {
+      return new Wish(tenant, requestId, sandboxId, attribution, tier, cpuCores, memoryMib, other);
+    }
+
+    Wish withAttribution(Attribution other) {
+      return new Wish(tenant, requestId, sandboxId, other, tier, cpuCores, memoryMib, timeout);
     }
   }
 
@@ -97,7 +109,30 @@ final class Books {
 
   Wish wish(TenantId tenant, String tier, int cpuCores, int memoryMib) {
     return new Wish(
-        tenant, UUID.randomUUID(), ids.sandboxId(), tier, cpuCores, memoryMib, Duration.ofHours(1));
+        tenant,
+        UUID.randomUUID(),
+        ids.sandboxId(),
+        attribution(null, null, "conversation", "agent"),
+        tier,
+        cpuCores,
+        memoryMib,
+        Duration.ofHours(1));
+  }
+
+  static Attribution attribution(
+      @Nullable String organisation,
+      @Nullable String user,
+      @Nullable String conversation,
+      @Nullable String agent) {
+    return new Attribution(
+        Optional.ofNullable(organisation),
+        Optional.ofNullable(user),
+        Optional.ofNullable(conversation),
+        Optional.empty(),
+        Optional.ofNullable(agent),
+        Optional.empty(),
+        Optional.empty(),
+        Optional.empty());
   }
 
   /** Admits, and adds the sandbox's row as its room would. */
@@ -110,6 +145,7 @@ final class Books {
                   wish.tenant(),
                   wish.requestId(),
                   wish.sandboxId(),
+                  wish.attribution(),
                   wish.tier(),
                   wish.cpuCores(),
                   wish.memoryMib(),
@@ -196,8 +232,11 @@ final class Books {
   }
 
   Limit limit(TenantId tenant, LimitPeriod period, long nanoUsd, Instant now) {
-    return transactions.call(
-        transaction -> limits.set(transaction, tenant, period, new NanoUsd(nanoUsd), now));
+    return limit(LimitSpec.ofTenant(tenant, period, new NanoUsd(nanoUsd)), now);
+  }
+
+  Limit limit(LimitSpec spec, Instant now) {
+    return transactions.call(transaction -> limits.set(transaction, spec, now));
   }
 
   Price price(String tier, PriceBasis basis, Rates rates, Instant start, Instant now) {
@@ -206,15 +245,20 @@ final class Books {
   }
 
   QuotaStatus quota(TenantId tenant, Instant now) {
-    return limits.quota(tenant, now).getFirst();
+    return quotas(tenant, now).getFirst();
+  }
+
+  List<QuotaStatus> quotas(TenantId tenant, Instant now) {
+    return limits.quota(LimitQuery.of(tenant), FIRST_PAGE, now).items();
+  }
+
+  List<Limit> limits(TenantId tenant) {
+    return limits.list(LimitQuery.of(tenant), FIRST_PAGE).items();
   }
 
   /** Returns the cost records of a sandbox, oldest first. */
   List<CostRecord> records(TenantId tenant, SandboxId sandbox) {
-    return costs
-        .list(CostQuery.of(tenant).withSandboxId(sandbox), new Page.Request(1000, Optional.empty()))
-        .items()
-        .reversed();
+    return costs.list(CostQuery.of(tenant).withSandboxId(sandbox), FIRST_PAGE).items().reversed();
   }
 
   static UsageReading reading(long cpuMicros, long memoryMibMillis) {
@@ -240,8 +284,10 @@ final class Books {
         .set(SANDBOX.DISK_MIB, 1024)
         .set(SANDBOX.TIMEOUT_MS, wish.timeout().toMillis())
         .set(SANDBOX.METADATA, JSONB.valueOf("{}"))
-        .set(SANDBOX.CONVERSATION_ID, "conversation")
-        .set(SANDBOX.AGENT_ID, "agent")
+        .set(SANDBOX.ORGANISATION_ID, wish.attribution().organisationId().orElse(null))
+        .set(SANDBOX.USER_ID, wish.attribution().userId().orElse(null))
+        .set(SANDBOX.CONVERSATION_ID, wish.attribution().conversationId().orElse(null))
+        .set(SANDBOX.AGENT_ID, wish.attribution().agentId().orElse(null))
         .set(SANDBOX.KEY_ID, wish.tenant().value())
         .set(SANDBOX.CREATE_TIME, now)
         .set(SANDBOX.EXPIRE_TIME, now.plus(wish.timeout()))

@@ -55,8 +55,8 @@ final class LedgerGuardTest {
             .get(0, String.class);
     String open =
         guarded
-            .replace("IF NOT p_must_book THEN", "IF false THEN")
-            .replace("AND (p_must_book OR", "AND (true OR");
+            .replace("IF v_tight THEN", "IF false THEN")
+            .replace("AND (l.enforcement = 'SOFT' OR", "AND (true OR");
     assertThat(open).contains("IF false THEN", "AND (true OR");
     owner.connection(connection -> connection.createStatement().execute(open));
   }

@@ -89,7 +89,7 @@ final class LedgerRaceTest {
         .containsOnlyOnce(Settlement.Outcome.SETTLED);
     assertThat(race.answers())
         .extracting(answer -> ((Settlement) answer).cost())
-        .containsOnly(books.quota(tenant, NOON).spent());
+        .containsOnly(new NanoUsd(books.quota(tenant, NOON).spent()));
     assertThat(books.ledger.checkInvariants()).isEmpty();
   }
 

@@ -2,6 +2,7 @@ package dev.sandkeeper.server.ledger;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.ExecutionId;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.SandkeeperException;
@@ -23,6 +24,7 @@ import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Random;
 import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -41,7 +43,9 @@ final class LedgerStatefulTest {
   private static final Logger logger = LoggerFactory.getLogger(LedgerStatefulTest.class);
   private static final int STEPS = 200;
   private static final int MOST_AT_ONCE = 6;
-  private static final List<LimitPeriod> PERIODS = List.of(LimitPeriod.values());
+  private static final String[] ZONES = {"UTC", "Asia/Kathmandu", "America/St_Johns"};
+  private static final List<List<Integer>> THRESHOLDS =
+      List.of(List.of(), List.of(50), List.of(1, 80, 100));
   private static final List<String> TIERS = List.of("standard", "high-memory", "gpu");
   private static final Map<Step, Integer> DONE_BY_ALL = new EnumMap<>(Step.class);
 
@@ -193,8 +197,13 @@ final class LedgerStatefulTest {
 
   private Step admit(Random random, TenantId tenant, List<Model> pending) {
     String tier = TIERS.get(random.nextInt(TIERS.size()));
-    Wish wish = books.wish(tenant, tier, 1 + random.nextInt(8), 512 + random.nextInt(7680));
-    List<QuotaStatus> before = books.limits.quota(tenant, now);
+    Wish wish =
+        books
+            .wish(tenant, tier, 1 + random.nextInt(8), 512 + random.nextInt(7680))
+            .withAttribution(
+                Books.attribution(
+                    scopeId(random), scopeId(random), scopeId(random), scopeId(random)));
+    List<QuotaStatus> before = books.quotas(tenant, now);
     switch (books.admit(wish, now)) {
       case Admission.Granted granted -> {
         Model model = new Model(wish);
@@ -203,15 +212,16 @@ final class LedgerStatefulTest {
         return Step.ADMIT;
       }
       case Admission.Denied denied -> {
-        assertThat(books.limits.quota(tenant, now)).isEqualTo(before);
-        assertThat(denied.needed()).isGreaterThan(denied.remaining());
+        assertThat(books.quotas(tenant, now)).isEqualTo(before);
+        assertThat(denied.refusal().needed()).isGreaterThan(denied.refusal().remaining());
         return Step.DENIED;
       }
       case Admission.NoPrice _ -> {
-        assertThat(books.limits.quota(tenant, now)).isEqualTo(before);
+        assertThat(books.quotas(tenant, now)).isEqualTo(before);
         return Step.DENIED;
       }
       case Admission.Replayed replayed -> throw new AssertionError(replayed);
+      case Admission.OtherKind other -> throw new AssertionError(other);
     }
   }
 
@@ -301,16 +311,54 @@ final class LedgerStatefulTest {
   }
 
   private Step limit(Random random, TenantId tenant) {
-    List<Limit> limits = books.limits.list(tenant);
+    List<Limit> limits = books.limits(tenant);
     if (!limits.isEmpty() && random.nextInt(4) == 0) {
       Limit limit = limits.get(random.nextInt(limits.size()));
       books.transactions.run(tx -> books.limits.delete(tx, limit.limitId()));
       return Step.DELETE_LIMIT;
     }
-    LimitPeriod period = PERIODS.get(random.nextInt(PERIODS.size()));
-    long[] amounts = {0, 30_000_000, 100_000_000, 1_000_000_000, 1_000_000_000_000L};
-    books.limit(tenant, period, amounts[random.nextInt(amounts.length)], now);
+    LimitSpec spec = spec(random, tenant);
+    try {
+      books.limit(spec, now);
+    } catch (SandkeeperException e) {
+      // The one there is has another zone.
+      assertThat(e.reason()).isEqualTo(ErrorReason.ALREADY_EXISTS);
+    }
     return Step.LIMIT;
+  }
+
+  private static LimitSpec spec(Random random, TenantId tenant) {
+    LimitScope scope = pick(random, LimitScope.values());
+    LimitResource resource = pick(random, LimitResource.values());
+    LimitPeriod period = LimitPeriod.LIFETIME;
+    if (!resource.isConcurrent()) {
+      do {
+        period = pick(random, LimitPeriod.values());
+      } while (period == LimitPeriod.MINUTE && resource != LimitResource.SANDBOX_CREATES);
+    }
+    long amount =
+        resource.isMoney()
+            ? pick(random, 0L, 30_000_000L, 100_000_000L, 1_000_000_000L, 1_000_000_000_000L)
+            : pick(random, 0L, 3L, 10L, 20_000L);
+    return new LimitSpec(
+        tenant,
+        scope,
+        scope == LimitScope.TENANT ? "" : pick(random, "a", "b"),
+        resource,
+        period,
+        pick(random, ZONES),
+        random.nextInt(4) == 0 ? LimitEnforcement.SOFT : LimitEnforcement.HARD,
+        amount,
+        resource.isConcurrent() ? List.of() : THRESHOLDS.get(random.nextInt(THRESHOLDS.size())));
+  }
+
+  private static @Nullable String scopeId(Random random) {
+    return pick(random, "a", "b", "c", null);
+  }
+
+  @SafeVarargs
+  private static <T extends @Nullable Object> T pick(Random random, T... all) {
+    return all[random.nextInt(all.length)];
   }
 
   private Step price(Random random) {

@@ -3,6 +3,7 @@ package dev.sandkeeper.server.ledger;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.sandkeeper.server.base.Attribution;
 import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.ExecutionId;
 import dev.sandkeeper.server.base.Page;
@@ -56,7 +57,7 @@ final class LedgerTest {
               assertThat(granted.paidUntil()).isEqualTo(NOON.plusSeconds(60));
               assertThat(granted.amount().value()).isEqualTo(65 * NANO_USD_PER_SECOND);
             });
-    assertThat(books.quota(tenant, NOON).reserved().value()).isEqualTo(65 * NANO_USD_PER_SECOND);
+    assertThat(books.quota(tenant, NOON).reserved()).isEqualTo(65 * NANO_USD_PER_SECOND);
     books.start(wish, NOON);
     assertThat(books.extend(wish.sandboxId(), NOON.plusSeconds(30)))
         .isEqualTo(new Extension.Renewed(NOON.plusSeconds(90)));
@@ -67,9 +68,9 @@ final class LedgerTest {
     assertThat(settlement.lifetime()).isEqualTo(Duration.ofSeconds(80));
     assertThat(settlement.cpuMicros()).isEmpty();
     QuotaStatus quota = books.quota(tenant, NOON);
-    assertThat(quota.spent()).isEqualTo(settlement.cost());
-    assertThat(quota.reserved()).isEqualTo(NanoUsd.ZERO);
-    assertThat(quota.remaining().value()).isEqualTo(1_000_000_000 - 80 * NANO_USD_PER_SECOND);
+    assertThat(quota.spent()).isEqualTo(settlement.cost().value());
+    assertThat(quota.reserved()).isZero();
+    assertThat(quota.remaining()).isEqualTo(1_000_000_000 - 80 * NANO_USD_PER_SECOND);
     assertThat(quota.resetTime()).contains(Instant.parse("2026-03-11T00:00:00Z"));
     SandboxUsage usage = books.costs.usage(wish.sandboxId(), NOON).orElseThrow();
     assertThat(usage.cost()).isEqualTo(settlement.cost());
@@ -119,13 +120,17 @@ final class LedgerTest {
     assertThat(denied)
         .isEqualTo(
             new Admission.Denied(
-                hour.limitId(),
-                LimitPeriod.HOUR,
-                new NanoUsd(1000),
-                new NanoUsd(65 * NANO_USD_PER_SECOND),
-                Optional.of(NOON.plusSeconds(3600))));
+                new Refusal(
+                    hour.limitId(),
+                    LimitScope.TENANT,
+                    "",
+                    LimitResource.ALL_SPEND,
+                    LimitPeriod.HOUR,
+                    1000,
+                    65 * NANO_USD_PER_SECOND,
+                    Optional.of(NOON.plusSeconds(3600)))));
     assertThat(everything()).isEqualTo(before);
-    assertThat(((Admission.Denied) denied).asException().context())
+    assertThat(((Admission.Denied) denied).refusal().asException().context())
         .containsEntry("limitId", hour.limitId())
         .containsEntry("remainingNanoUsd", "1000")
         .containsEntry("resetTime", "2026-03-10T13:00:00Z");
@@ -147,7 +152,7 @@ final class LedgerTest {
 
     assertThat(books.admit(books.wish(tenant), NOON))
         .isInstanceOfSatisfying(
-            Admission.Denied.class, denied -> assertThat(denied.resetTime()).isEmpty());
+            Admission.Denied.class, denied -> assertThat(denied.refusal().resetTime()).isEmpty());
   }
 
   @Test
@@ -165,7 +170,7 @@ final class LedgerTest {
     books.limit(tenant, LimitPeriod.DAY, 1_000_000_000, NOON);
     Wish first = books.wish(tenant);
     books.run(first, NOON);
-    NanoUsd reserved = books.quota(tenant, NOON).reserved();
+    long reserved = books.quota(tenant, NOON).reserved();
 
     Admission again = books.admit(books.wish(tenant).withRequestId(first.requestId()), NOON);
 
@@ -226,10 +231,7 @@ final class LedgerTest {
   @Test
   void leaseEndsAtTheTimeout() {
     TenantId tenant = books.tenant();
-    Wish hour = books.wish(tenant);
-    Wish wish =
-        new Wish(
-            tenant, hour.requestId(), hour.sandboxId(), "standard", 2, 512, Duration.ofSeconds(90));
+    Wish wish = books.wish(tenant).withTimeout(Duration.ofSeconds(90));
     books.run(wish, NOON);
 
     assertThat(books.extend(wish.sandboxId(), NOON.plusSeconds(45)))
@@ -248,11 +250,16 @@ final class LedgerTest {
         .isEqualTo(
             new Extension.Shortened(
                 NOON.plusSeconds(100),
-                limit.limitId(),
-                LimitPeriod.LIFETIME,
-                new NanoUsd(45 * NANO_USD_PER_SECOND),
-                Optional.empty()));
-    assertThat(books.quota(tenant, NOON).remaining()).isEqualTo(NanoUsd.ZERO);
+                new Refusal(
+                    limit.limitId(),
+                    LimitScope.TENANT,
+                    "",
+                    LimitResource.ALL_SPEND,
+                    LimitPeriod.LIFETIME,
+                    45 * NANO_USD_PER_SECOND,
+                    65 * NANO_USD_PER_SECOND,
+                    Optional.empty())));
+    assertThat(books.quota(tenant, NOON).remaining()).isZero();
     assertThat(books.extend(sandbox, NOON.plusSeconds(80)))
         .isInstanceOfSatisfying(
             Extension.Refused.class,
@@ -260,7 +267,7 @@ final class LedgerTest {
     books.settle(sandbox, NOON.plusSeconds(105));
 
     QuotaStatus quota = books.quota(tenant, NOON);
-    assertThat(quota.spent().value()).isEqualTo(105 * NANO_USD_PER_SECOND);
+    assertThat(quota.spent()).isEqualTo(105 * NANO_USD_PER_SECOND);
     assertThat(overruns(limit)).isZero();
   }
 
@@ -274,7 +281,7 @@ final class LedgerTest {
 
     assertThat(settlement.cost().value()).isEqualTo(70 * NANO_USD_PER_SECOND);
     assertThat(overruns(limit)).isEqualTo(5 * NANO_USD_PER_SECOND);
-    assertThat(books.quota(tenant, NOON).remaining()).isEqualTo(NanoUsd.ZERO);
+    assertThat(books.quota(tenant, NOON).remaining()).isZero();
   }
 
   @Test
@@ -297,12 +304,12 @@ final class LedgerTest {
     SandboxId sandbox = books.run(books.wish(tenant), start);
 
     Instant april = Instant.parse("2026-04-01T00:00:00Z");
-    assertThat(books.quota(tenant, start).reserved().value()).isEqualTo(20 * NANO_USD_PER_SECOND);
-    assertThat(books.quota(tenant, april).reserved().value()).isEqualTo(45 * NANO_USD_PER_SECOND);
+    assertThat(books.quota(tenant, start).reserved()).isEqualTo(20 * NANO_USD_PER_SECOND);
+    assertThat(books.quota(tenant, april).reserved()).isEqualTo(45 * NANO_USD_PER_SECOND);
     books.settle(sandbox, april.plusSeconds(10));
-    assertThat(books.quota(tenant, start).spent().value()).isEqualTo(20 * NANO_USD_PER_SECOND);
-    assertThat(books.quota(tenant, april).spent().value()).isEqualTo(10 * NANO_USD_PER_SECOND);
-    assertThat(books.quota(tenant, april).reserved()).isEqualTo(NanoUsd.ZERO);
+    assertThat(books.quota(tenant, start).spent()).isEqualTo(20 * NANO_USD_PER_SECOND);
+    assertThat(books.quota(tenant, april).spent()).isEqualTo(10 * NANO_USD_PER_SECOND);
+    assertThat(books.quota(tenant, april).reserved()).isZero();
     assertThat(books.records(tenant, sandbox))
         .extracting(CostRecord::fromTime)
         .containsExactly(start, april);
@@ -318,7 +325,8 @@ final class LedgerTest {
         .isInstanceOfSatisfying(
             Admission.Denied.class,
             denied ->
-                assertThat(denied.resetTime()).contains(Instant.parse("2026-04-01T01:00:00Z")));
+                assertThat(denied.refusal().resetTime())
+                    .contains(Instant.parse("2026-04-01T01:00:00Z")));
   }
 
   @Test
@@ -330,8 +338,8 @@ final class LedgerTest {
 
     books.settle(sandbox, Optional.empty(), Instant.parse("2026-03-10T15:00:00Z"));
 
-    assertThat(books.quota(tenant, start).spent().value()).isEqualTo(60 * NANO_USD_PER_SECOND);
-    assertThat(books.quota(tenant, start.plusSeconds(7200)).spent()).isEqualTo(NanoUsd.ZERO);
+    assertThat(books.quota(tenant, start).spent()).isEqualTo(60 * NANO_USD_PER_SECOND);
+    assertThat(books.quota(tenant, start.plusSeconds(7200)).spent()).isZero();
   }
 
   @Test
@@ -344,8 +352,8 @@ final class LedgerTest {
     Instant late = Instant.parse("2026-03-10T13:01:00Z");
     books.extend(sandbox, late);
 
-    assertThat(books.quota(tenant, late).spent().value()).isEqualTo(60 * NANO_USD_PER_SECOND);
-    assertThat(books.quota(tenant, start).spent().value()).isEqualTo(120 * NANO_USD_PER_SECOND);
+    assertThat(books.quota(tenant, late).spent()).isEqualTo(60 * NANO_USD_PER_SECOND);
+    assertThat(books.quota(tenant, start).spent()).isEqualTo(120 * NANO_USD_PER_SECOND);
   }
 
   @Test
@@ -358,10 +366,10 @@ final class LedgerTest {
     books.limit(tenant, LimitPeriod.DAY, 1_000_000_000, NOON.plusSeconds(31));
 
     QuotaStatus quota = books.quota(tenant, NOON);
-    assertThat(quota.spent().value()).isEqualTo(30 * NANO_USD_PER_SECOND);
-    assertThat(quota.reserved().value()).isEqualTo(2 * 65 * NANO_USD_PER_SECOND);
+    assertThat(quota.spent()).isEqualTo(30 * NANO_USD_PER_SECOND);
+    assertThat(quota.reserved()).isEqualTo(2 * 65 * NANO_USD_PER_SECOND);
     books.settle(sandbox, NOON.plusSeconds(40));
-    assertThat(books.quota(tenant, NOON).reserved().value()).isEqualTo(65 * NANO_USD_PER_SECOND);
+    assertThat(books.quota(tenant, NOON).reserved()).isEqualTo(65 * NANO_USD_PER_SECOND);
   }
 
   @Test
@@ -379,10 +387,10 @@ final class LedgerTest {
             Extension.Refused.class,
             refused -> {
               assertThat(refused.paidUntil()).isEqualTo(NOON.plusSeconds(60));
-              assertThat(refused.remaining()).isEqualTo(NanoUsd.ZERO);
+              assertThat(refused.refusal().remaining()).isZero();
             });
     books.settle(sandbox, NOON.plusSeconds(61));
-    assertThat(books.quota(tenant, NOON).spent().value()).isEqualTo(61 * NANO_USD_PER_SECOND);
+    assertThat(books.quota(tenant, NOON).spent()).isEqualTo(61 * NANO_USD_PER_SECOND);
   }
 
   @Test
@@ -394,7 +402,7 @@ final class LedgerTest {
     books.transactions.run(tx -> books.limits.delete(tx, limit.limitId()));
 
     assertThat(books.extend(sandbox, NOON.plusSeconds(30))).isInstanceOf(Extension.Renewed.class);
-    assertThat(books.limits.list(tenant)).isEmpty();
+    assertThat(books.limits(tenant)).isEmpty();
     assertThatThrownBy(() -> books.transactions.run(tx -> books.limits.delete(tx, "x")))
         .isInstanceOfSatisfying(
             SandkeeperException.class,
@@ -410,13 +418,13 @@ final class LedgerTest {
         .isInstanceOfSatisfying(
             SandkeeperException.class,
             e -> assertThat(e.violations()).extracting("field").containsExactly("amount_nano_usd"));
-    assertThat(books.limits.list(tenant)).isEmpty();
+    assertThat(books.limits(tenant)).isEmpty();
   }
 
   @Test
   void hugeLimitIsNoObstacle() {
     TenantId tenant = books.tenant();
-    books.limit(tenant, LimitPeriod.LIFETIME, Limits.MAX_AMOUNT.value(), NOON);
+    books.limit(tenant, LimitPeriod.LIFETIME, Limits.MAX_AMOUNT, NOON);
 
     assertThat(books.admit(books.wish(tenant), NOON)).isInstanceOf(Admission.Granted.class);
   }
@@ -552,7 +560,14 @@ final class LedgerTest {
     SandboxId sandbox = books.wish(tenant).sandboxId();
     assertThatThrownBy(() ->
             new AdmissionRequest(
-                tenant, UUID.randomUUID(), sandbox, "standard", 0, 512, Duration.ofHours(1)))
+                tenant,
+                UUID.randomUUID(),
+                sandbox,
+                Attribution.NONE,
+                "standard",
+                0,
+                512,
+                Duration.ofHours(1)))
         .hasMessage("cpuCores: 0 (expected: > 0)");
   }
 
@@ -567,7 +582,7 @@ final class LedgerTest {
     return database
         .context()
         .resultQuery(
-            "select coalesce(sum(amount_nano_usd), 0)::bigint from quota_overrun where limit_id = ?",
+            "select coalesce(sum(amount), 0)::bigint from quota_overrun where limit_id = ?",
             Long.valueOf(limit.limitId()))
         .fetchSingle()
         .get(0, Long.class);
@@ -579,8 +594,7 @@ final class LedgerTest {
         .context()
         .resultQuery(
             "select q::text from quota_period q union all select h::text from hold h"
-                + " union all select l::text from hold_limit l union all select l::text from"
-                + " quota_limit l union all select o::text from quota_overrun o order by 1")
+                + " union all select l::text from quota_limit l union all select o::text from quota_overrun o order by 1")
         .fetch(0, String.class);
   }
 }

@@ -110,7 +110,7 @@ final class PricesTest {
     SandboxId sandbox = books.run(books.wish(tenant, "gpu", 1, 512), start);
 
     // 20 s at one cent, 45 s at two.
-    assertThat(books.quota(tenant, start).reserved().value()).isEqualTo(1_100_000_000);
+    assertThat(books.quota(tenant, start).reserved()).isEqualTo(1_100_000_000);
     assertThat(books.settle(sandbox, change.plusSeconds(10)).cost().value()).isEqualTo(400_000_000);
     assertThat(books.records(tenant, sandbox))
         .extracting(CostRecord::fromTime, r -> r.amount().value())
@@ -127,11 +127,11 @@ final class PricesTest {
     SandboxId sandbox = books.run(books.wish(tenant, "high-memory", 2, 2048), NOON);
 
     // Held: 65 s of 2 cores and 2 GiB, and one nano-USD for rounding.
-    assertThat(books.quota(tenant, NOON).reserved().value()).isEqualTo(65 * 2_200_000L + 1);
+    assertThat(books.quota(tenant, NOON).reserved()).isEqualTo(65 * 2_200_000L + 1);
     // 5 core-seconds, 10 GiB-seconds.
     UsageReading usage = Books.reading(5_000_000, 10 * 1024 * 1000);
     books.extend(sandbox, usage, NOON.plusSeconds(30));
-    assertThat(books.quota(tenant, NOON).spent().value()).isEqualTo(5_000_000 + 1_000_000);
+    assertThat(books.quota(tenant, NOON).spent()).isEqualTo(5_000_000 + 1_000_000);
     assertThat(books.settle(sandbox, Optional.of(usage), NOON.plusSeconds(40)).cost().value())
         .isEqualTo(6_000_000);
   }

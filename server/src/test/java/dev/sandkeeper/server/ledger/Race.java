@@ -78,7 +78,7 @@ record Race(List<Object> answers, long mostUsed, int observations) {
     return database
         .context()
         .resultQuery(
-            "select coalesce(max(q.spent_nano_usd + q.reserved_nano_usd), 0) from quota_period q"
+            "select coalesce(max(q.spent + q.reserved), 0) from quota_period q"
                 + " join quota_limit l using (limit_id) where l.tenant_id = ?",
             tenant.value())
         .fetchSingle()

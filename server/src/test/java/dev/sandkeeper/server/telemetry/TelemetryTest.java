@@ -61,12 +61,12 @@ final class TelemetryTest {
               "sandkeeper_sandbox_orphaned_total{reason=\"UNKNOWN\"} 1.0",
               "sandkeeper_sandbox_lifetime_seconds_sum{tier=\"standard\"} 90.0",
               "sandkeeper_quota_limit{period=\"day\",scope_kind=\"tenant\","
-                  + "spend_kind=\"sandbox\",tenant=\"acme\"} 10.0",
+                  + "spend_kind=\"all_spend\",tenant=\"acme\"} 10.0",
               "sandkeeper_quota_spent{",
               "sandkeeper_quota_reserved{",
               "sandkeeper_quota_utilization{period=\"day\",scope_kind=\"tenant\","
-                  + "spend_kind=\"sandbox\",tenant=\"acme\"} 0.5",
-              "sandkeeper_quota_exceeded_total{limit_kind=\"day\",tenant=\"acme\"} 1.0",
+                  + "spend_kind=\"all_spend\",tenant=\"acme\"} 0.5",
+              "sandkeeper_quota_exceeded_total{limit_kind=\"all_spend\",period=\"day\",tenant=\"acme\"} 1.0",
               "sandkeeper_errors_total{error_type=\"NOT_FOUND\",operation=\"Get\"} 1.0",
               "sandkeeper_cleanup_duration_seconds_count{reason=\"EXPIRED\"} 1",
               "sandkeeper_cleanup_failed_total{reason=\"EXPIRED\"} 1.0",
@@ -111,7 +111,7 @@ final class TelemetryTest {
     instruments.executionFinished("acme", "standard", "python", "COMPLETED", Duration.ofMillis(3));
     instruments.cpuUsed("acme", 2_500_000);
     instruments.memoryUsed("acme", 2 * 1024 * 1000);
-    instruments.quotaExceeded("acme", "day");
+    instruments.quotaExceeded("acme", "all_spend", "day");
     instruments.error("Get", "NOT_FOUND");
     instruments.cleanedUp("EXPIRED", false, Duration.ofMillis(5));
     instruments.engineCalled("local", "create", Duration.ofMillis(20));
@@ -119,7 +119,9 @@ final class TelemetryTest {
     instruments.observeSandboxes(
         () -> List.of(new ActiveSandboxes("acme", "standard", "local", "RUNNING", 3)));
     instruments.observeQuotas(() ->
-        List.of(new QuotaReading("acme", "day", 10_000_000_000L, 4_000_000_000L, 1_000_000_000L)));
+        List.of(
+            new QuotaReading(
+                "acme", "all_spend", "day", 10_000_000_000L, 4_000_000_000L, 1_000_000_000L)));
   }
 
   private static Telemetry start(Optional<URI> endpoint) {
