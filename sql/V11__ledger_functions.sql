@@ -569,7 +569,7 @@ BEGIN
     SELECT * INTO v_lines FROM ledger_lines(v_hold, v_book.booked_at, v_book.booked, v_held_at, v_held, 0, true, v_now);
     PERFORM FROM ledger_charge(
       v_lines.items, v_lines.limits, v_lines.starts, v_lines.booked, v_lines.held_before, v_lines.held_after,
-      CASE outcome WHEN 'REFUSED' THEN array_fill(false, ARRAY[cardinality(v_lines.limits)]) ELSE v_lines.guarded END,
+      CASE outcome WHEN 'REFUSED' THEN array_fill(false, ARRAY[coalesce(cardinality(v_lines.limits), 0)]) ELSE v_lines.guarded END,
       p_sandbox_id, v_now);
     IF FOUND THEN
       RAISE EXCEPTION 'ledger_extend: the shortened lease of % was refused', p_sandbox_id;

@@ -23,6 +23,8 @@ public enum ErrorReason {
   LIMIT_NOT_FOUND,
   /** No such API key. */
   API_KEY_NOT_FOUND,
+  /** No such hold. */
+  HOLD_NOT_FOUND,
   /** No price is in force at the time asked for. */
   PRICE_NOT_FOUND,
   /** No such file or directory in the sandbox. */
@@ -35,6 +37,10 @@ public enum ErrorReason {
   SANDBOX_NOT_RUNNING,
   /** The sandbox's template has no interpreter for the language of the code. */
   INTERPRETER_MISSING,
+  /** The hold was settled or released before, otherwise than asked for now. */
+  HOLD_ENDED,
+  /** No price is in force for the model. */
+  NO_PRICE_FOR_MODEL,
   /** No price is in force for the tier, so nothing may start. */
   NO_PRICE_FOR_TIER,
   /** A price would start before the longest lease already given could end, or overlap another. */

@@ -394,6 +394,22 @@ final class LedgerTest {
   }
 
   @Test
+  void refusedAgainAfterThePaidTimeBooksOnAndHoldsNothing() {
+    TenantId tenant = books.tenant();
+    SandboxId sandbox = books.run(books.wish(tenant), NOON);
+    books.limit(tenant, LimitPeriod.DAY, 1, NOON.plusSeconds(70));
+
+    for (int i = 0; i < 3; i++) {
+      assertThat(books.extend(sandbox, NOON.plusSeconds(70)))
+          .isNotInstanceOf(Extension.Renewed.class);
+    }
+
+    QuotaStatus quota = books.quota(tenant, NOON);
+    assertThat(quota.spent()).isEqualTo(70 * NANO_USD_PER_SECOND);
+    assertThat(quota.reserved()).isZero();
+  }
+
+  @Test
   void deletedLimitLimitsNoMore() {
     TenantId tenant = books.tenant();
     Limit limit = books.limit(tenant, LimitPeriod.DAY, 65 * NANO_USD_PER_SECOND, NOON);

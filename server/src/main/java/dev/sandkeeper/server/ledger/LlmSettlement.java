@@ -1,0 +1,13 @@
+package dev.sandkeeper.server.ledger;
+
+import dev.sandkeeper.server.base.TenantId;
+import java.util.Optional;
+
+/**
+ * How a hold of a language model's work is to end.
+ *
+ * @param tenantId whose it is
+ * @param holdId the hold
+ * @param cost what was spent; empty to release it
+ */
+public record LlmSettlement(TenantId tenantId, String holdId, Optional<LlmCost> cost) {}
