@@ -34,6 +34,8 @@ public final class EngineException extends RuntimeException {
     /** The engine as a whole cannot work now: not set up, runtime missing, no room. */
     UNAVAILABLE,
     /** This sandbox or this call failed. */
-    FAILED
+    FAILED,
+    /** The sandbox is paused, and the call needs it to run: resume it first. */
+    PAUSED
   }
 }

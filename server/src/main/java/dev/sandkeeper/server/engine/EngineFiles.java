@@ -9,7 +9,7 @@ import java.util.List;
  *
  * <p>Relative paths start at the user's home. A path with NUL or a {@code ..} component is refused.
  * Every method throws {@link EngineFileException} for what is wrong with the path, and {@link
- * EngineException} when the sandbox is gone.
+ * EngineException} when the sandbox is gone, and of kind {@code PAUSED} while it is paused.
  */
 public interface EngineFiles {
 

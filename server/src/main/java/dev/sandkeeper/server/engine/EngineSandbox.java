@@ -24,7 +24,8 @@ public interface EngineSandbox {
    * @param spec what to run
    * @param listener told of every event in order, on one thread of this execution
    * @return a handle on the execution
-   * @throws EngineException {@code FAILED} when the sandbox has ended
+   * @throws EngineException {@code FAILED} when the sandbox has ended, {@code PAUSED} while it is
+   *     paused
    */
   EngineExecution start(ExecutionSpec spec, ExecutionListener listener);
 
@@ -32,7 +33,8 @@ public interface EngineSandbox {
   UsageReading usage();
 
   /**
-   * Moves the moment at which the sandbox ends itself to {@code paid} from now.
+   * Moves the moment at which the sandbox ends itself to {@code paid} from now. A paused sandbox
+   * keeps to it too.
    *
    * @param paid greater than zero
    * @throws EngineException {@code FAILED} when the sandbox has ended or cannot be reached
@@ -42,7 +44,9 @@ public interface EngineSandbox {
   /**
    * Ends the sandbox: SIGTERM to every user process, SIGKILL once {@code grace} has passed, and
    * nothing left after. Executions in flight finish with {@code SANDBOX_ENDED}. Idempotent: later
-   * calls return the same reading. The callbacks of {@link #onEnd} are not called by this.
+   * calls return the same reading. The callbacks of {@link #onEnd} are not called by this. A paused
+   * sandbox is resumed for its grace, as programs that stand still cannot end; without a grace
+   * nothing of it runs again.
    *
    * @param grace zero kills at once
    * @return the final usage
@@ -60,6 +64,31 @@ public interface EngineSandbox {
    */
   void onEnd(Consumer<SandboxEnd> callback);
 
-  /** Returns the files of the sandbox. */
+  /** Returns the files of the sandbox, which can be reached while it is not paused. */
   EngineFiles files();
+
+  /**
+   * Holds every process of the sandbox still, as it is. Its memory and files stay and go on being
+   * metered, its processor time stands still, and its paid time goes on: it ends on time as if it
+   * ran. Executions in flight, with their output, go on at {@link #resume}; so do their deadlines,
+   * but those that have passed meanwhile end them only then. A file transfer under way waits two
+   * minutes, and fails after. Idempotent.
+   *
+   * @return the usage now that nothing runs
+   * @throws EngineException {@code FAILED} when the sandbox has ended or is ending, or something in
+   *     it cannot be held, and it then runs on; {@code UNAVAILABLE} when this engine cannot pause
+   */
+  UsageReading pause();
+
+  /**
+   * Lets the processes of a paused sandbox go on, for what is left of its paid time: renew first
+   * where that is little. Idempotent.
+   *
+   * @throws EngineException {@code FAILED} when the sandbox has ended, as it has when its paid time
+   *     is over, or does not answer once it runs again
+   */
+  void resume();
+
+  /** Returns whether the sandbox is paused, also by an earlier engine object. */
+  boolean paused();
 }

@@ -27,7 +27,8 @@ public interface SandboxEngine extends AutoCloseable {
 
   /**
    * Takes up a sandbox that was started by an earlier engine object over the same place. Its
-   * in-flight executions are ended; files and interpreter contexts live on.
+   * in-flight executions are ended; files and interpreter contexts live on. One that is paused
+   * stays so, and its executions are ended when it is resumed.
    *
    * @param id the sandbox
    * @param generation the generation it was created with; another one is not adopted

@@ -23,4 +23,7 @@ interface Cgroup {
 
   /** Process ids in the group, as seen from here. */
   List<Long> processes();
+
+  /** The switch that holds them still. */
+  Freezer freezer();
 }

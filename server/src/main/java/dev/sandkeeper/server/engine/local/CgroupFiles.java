@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalLong;
 
 /** Reads the small files of control groups; what cannot be read is absent. */
@@ -11,13 +12,18 @@ final class CgroupFiles {
 
   private CgroupFiles() {}
 
+  /** Returns the one line of a file. */
+  static Optional<String> text(Path file) {
+    try {
+      return Optional.of(Files.readString(file).strip());
+    } catch (IOException e) {
+      return Optional.empty();
+    }
+  }
+
   /** Returns the one number in a file; empty also for {@code max}. */
   static OptionalLong number(Path file) {
-    try {
-      return parse(Files.readString(file).strip());
-    } catch (IOException e) {
-      return OptionalLong.empty();
-    }
+    return text(file).map(CgroupFiles::parse).orElse(OptionalLong.empty());
   }
 
   /** Returns the number after a key in a file of {@code key number} lines. */

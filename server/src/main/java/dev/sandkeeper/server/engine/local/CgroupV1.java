@@ -48,6 +48,11 @@ record CgroupV1(Path root, String path) implements Cgroup {
     return CgroupFiles.processes(folder("pids"));
   }
 
+  @Override
+  public Freezer freezer() {
+    return Freezer.ofVersionOne(folder("freezer"));
+  }
+
   private Path folder(String controller) {
     return root.resolve(controller).resolve(path);
   }

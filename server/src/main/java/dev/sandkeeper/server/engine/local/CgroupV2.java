@@ -41,4 +41,9 @@ record CgroupV2(Path folder) implements Cgroup {
   public List<Long> processes() {
     return CgroupFiles.processes(folder);
   }
+
+  @Override
+  public Freezer freezer() {
+    return Freezer.ofVersionTwo(folder);
+  }
 }

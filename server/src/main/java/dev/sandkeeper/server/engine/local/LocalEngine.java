@@ -72,6 +72,7 @@ public final class LocalEngine implements SandboxEngine {
   private final OciRuntime runtime;
   private final OciConfig config;
   private final Skeleton skeleton;
+  private final List<String> watchProgram;
   private final Set<Language> languages;
   private final Path sandboxes;
   private final ScheduledExecutorService timer;
@@ -117,6 +118,7 @@ public final class LocalEngine implements SandboxEngine {
       lockFile = lock(state);
       Path launcher = state.resolve("launch.sh");
       Files.write(launcher, Resources.bytes("launch.sh"));
+      watchProgram = watchProgram(state);
       skeleton = Skeleton.build(state.resolve("skeleton"), Path.of("/"), python);
       runtime = new OciRuntime(program, state.resolve("runtime"), launcher);
     } catch (IOException | UncheckedIOException e) {
@@ -132,6 +134,14 @@ public final class LocalEngine implements SandboxEngine {
     tree.releaseForgotten(Instant.now().minus(FORGOTTEN_AGE));
     long nanos = settings.sampleInterval().toNanos();
     sampling = timer.scheduleAtFixedRate(this::sample, nanos, nanos, TimeUnit.NANOSECONDS);
+  }
+
+  /** Apart from the terminal, whose keys are not to end it with the server. */
+  private static List<String> watchProgram(Path state) throws IOException {
+    Path script = state.resolve("watch.sh");
+    Files.write(script, Resources.bytes("watch.sh"));
+    Path setsid = Programs.require("setsid", "it comes with the package util-linux");
+    return List.of(setsid.toString(), "/bin/sh", script.toString());
   }
 
   private static Set<Language> languages(boolean withNode) {
@@ -179,6 +189,7 @@ public final class LocalEngine implements SandboxEngine {
     Files.writeString(
         folder.resolve("config.json"), config.render(spec, range, firstId, tree.pathOf(range, id)));
     Cgroup cgroup = tree.sandbox(range, id);
+    new PaidTime(link, System::nanoTime).set(spec.paid());
     LocalSandbox sandbox = sandbox(id, spec.generation(), range, cgroup);
     boolean ready = false;
     try {
@@ -208,12 +219,17 @@ public final class LocalEngine implements SandboxEngine {
   }
 
   private LocalSandbox sandbox(SandboxId id, long generation, int range, Cgroup cgroup) {
+    Path link = folder(id).resolve("link");
+    PaidTime paid = new PaidTime(link, System::nanoTime);
+    PaidTimeWatch watch = new PaidTimeWatch(watchProgram, paid, cgroup.freezer());
     return new LocalSandbox(
         id,
         generation,
         cgroup,
         new Meter(cgroup, folder(id).resolve("meter"), System::nanoTime),
-        folder(id).resolve("link"),
+        link,
+        paid,
+        new Pausing(cgroup, watch),
         Math.toIntExact(ranges.firstId(range) + Guest.AGENT_ID),
         patience,
         languages,
@@ -240,11 +256,14 @@ public final class LocalEngine implements SandboxEngine {
     }
     int range = container.get().range();
     LocalSandbox sandbox = sandbox(id, generation, range, tree.sandbox(range, id));
-    if (!sandbox.awaitAgent(ADOPT_TIMEOUT)) {
+    if (sandbox.paused()) {
+      sandbox.stayPaused();
+    } else if (sandbox.awaitAgent(ADOPT_TIMEOUT)) {
+      sandbox.getReady();
+    } else {
       sandbox.close();
       return Optional.empty();
     }
-    sandbox.getReady();
     sandbox.sample();
     running.put(id, sandbox);
     return Optional.of(sandbox);
@@ -328,11 +347,14 @@ public final class LocalEngine implements SandboxEngine {
 
   private static void kill(SandboxId id, Cgroup cgroup) {
     long limit = System.nanoTime() + KILL_TIMEOUT.toNanos();
+    Freezer freezer = cgroup.freezer();
     List<Long> processes = cgroup.processes();
     while (!processes.isEmpty()) {
       for (long pid : processes) {
         ProcessHandle.of(pid).ifPresent(ProcessHandle::destroyForcibly);
       }
+      // With version 1 what is frozen dies of that once it is thawed, and does not run before.
+      freezer.thaw();
       if (System.nanoTime() >= limit) {
         throw new EngineException(
             EngineException.Kind.FAILED,
@@ -341,6 +363,8 @@ public final class LocalEngine implements SandboxEngine {
       LockSupport.parkNanos(LOOK_NANOS);
       processes = cgroup.processes();
     }
+    // A frozen group stays so when it is empty, and runtimes do not remove it then.
+    freezer.thaw();
   }
 
   private void remove(SandboxId id) {

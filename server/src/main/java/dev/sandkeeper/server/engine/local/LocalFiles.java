@@ -29,11 +29,18 @@ final class LocalFiles implements EngineFiles {
 
   private final AgentLink link;
   private final Patience patience;
+  private final Runnable check;
   private final AtomicLong names = new AtomicLong();
 
-  LocalFiles(AgentLink link, Patience patience) {
+  /**
+   * Reaches files by an agent.
+   *
+   * @param check throws when the sandbox cannot do anything now
+   */
+  LocalFiles(AgentLink link, Patience patience, Runnable check) {
     this.link = link;
     this.patience = patience;
+    this.check = check;
   }
 
   @Override
@@ -193,6 +200,7 @@ final class LocalFiles implements EngineFiles {
   }
 
   private Connection open(Fields request) {
+    check.run();
     String name = "file-" + names.incrementAndGet();
     CompletableFuture<Connection> dialled = link.expect(name);
     try {

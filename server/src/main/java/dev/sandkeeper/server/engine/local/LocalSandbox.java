@@ -35,6 +35,7 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
   static final int MAX_REQUEST_BYTES = 64 * 1024 * 1024;
 
   private static final Duration REDIAL_TIME = Duration.ofSeconds(5);
+  private static final Duration RESUME_TIME = Duration.ofSeconds(5);
   private static final Duration END_TIME = Duration.ofSeconds(2);
   private static final Duration GRACE_SLACK = Duration.ofMillis(200);
   private static final long LOOK_NANOS = 1_000_000;
@@ -44,6 +45,8 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
   private final long generation;
   private final Cgroup cgroup;
   private final Meter meter;
+  private final PaidTime paidTime;
+  private final Pausing pausing;
   private final AgentLink link;
   private final LocalFiles files;
   private final Set<Language> languages;
@@ -52,7 +55,7 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
   /** What runs, to be let go of with the sandbox. */
   private final Set<LocalExecution> executions = ConcurrentHashMap.newKeySet();
 
-  /** Held while the sandbox is ended, so that it is ended once. */
+  /** Held while the sandbox is ended, paused, resumed or renewed, so that these take turns. */
   private final ReentrantLock ending = new ReentrantLock();
 
   private volatile boolean stopping;
@@ -74,6 +77,7 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
    * Begins to listen for the agent.
    *
    * @param folder with the socket
+   * @param paidTime until when the sandbox is paid
    * @param agentUid the agent's user id in this process's namespace
    */
   LocalSandbox(
@@ -82,6 +86,8 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
       Cgroup cgroup,
       Meter meter,
       Path folder,
+      PaidTime paidTime,
+      Pausing pausing,
       int agentUid,
       Patience patience,
       Set<Language> languages,
@@ -90,6 +96,8 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
     this.generation = generation;
     this.cgroup = cgroup;
     this.meter = meter;
+    this.paidTime = paidTime;
+    this.pausing = pausing;
     this.languages = languages;
     this.teardown = teardown;
     try {
@@ -98,7 +106,7 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
       throw new EngineException(
           EngineException.Kind.FAILED, "cannot listen for the agent in " + folder, e);
     }
-    files = new LocalFiles(link, patience);
+    files = new LocalFiles(link, patience, this::requireAwake);
   }
 
   @Override
@@ -139,7 +147,7 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
 
   @Override
   public EngineExecution start(ExecutionSpec spec, ExecutionListener listener) {
-    requireRunning();
+    requireAwake();
     checkSize(spec);
     String target = target(spec);
     LocalExecution execution = new LocalExecution(spec, target, listener, this, link);
@@ -208,12 +216,103 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
     if (!paid.isPositive()) {
       throw new IllegalArgumentException("paid: " + paid + " (expected: > 0)");
     }
+    // Before the lock: a sandbox that is being ended holds it for its grace.
     requireRunning();
-    if (!link.connected()) {
-      throw new EngineException(
-          EngineException.Kind.FAILED, "the sandbox's agent is not connected");
+    ending.lock();
+    try {
+      requireRunning();
+      if (pausing.on()) {
+        paidTime.set(paid);
+        pausing.watch(this::watchEnded);
+        return;
+      }
+      if (!link.connected()) {
+        throw new EngineException(
+            EngineException.Kind.FAILED, "the sandbox's agent is not connected");
+      }
+      paidTime.set(paid);
+      link.send(Frame.RENEW, paid.toMillis(), new Fields());
+    } finally {
+      ending.unlock();
     }
-    link.send(Frame.RENEW, paid.toMillis(), new Fields());
+  }
+
+  @Override
+  public UsageReading pause() {
+    requireRunning();
+    ending.lock();
+    try {
+      requireRunning();
+      if (!pausing.on()) {
+        pausing.begin(this::watchEnded);
+      }
+      return meter.read();
+    } finally {
+      ending.unlock();
+    }
+  }
+
+  @Override
+  public void resume() {
+    requireRunning();
+    ending.lock();
+    try {
+      requireRunning();
+      if (!pausing.on()) {
+        return;
+      }
+      if (paidTime.left().isZero()) {
+        // The watch is about to do the same; nothing of it is to run unpaid.
+        endedByItself();
+        throw new EngineException(
+            EngineException.Kind.FAILED, "the sandbox has ended: its paid time is over");
+      }
+      goOn(RESUME_TIME);
+      getReady();
+    } finally {
+      ending.unlock();
+    }
+  }
+
+  /** Thaws, and waits for the agent, which dials anew when the server is another. */
+  private void goOn(Duration timeout) {
+    pausing.end();
+    if (!link.awaitControl(timeout)) {
+      throw new EngineException(
+          EngineException.Kind.FAILED, "the sandbox's agent did not answer within " + timeout);
+    }
+    // A renewal that was on its way when the agent froze has counted from now.
+    link.send(Frame.RENEW, paidTime.left().toMillis(), new Fields());
+  }
+
+  @Override
+  public boolean paused() {
+    return pausing.on();
+  }
+
+  /** Takes a sandbox over that an earlier server has paused. */
+  void stayPaused() {
+    pausing.watch(this::watchEnded);
+  }
+
+  /** The watch beside a paused sandbox is gone: the sandbox as well, or else it needs another. */
+  private void watchEnded() {
+    if (stopping || letGo) {
+      return;
+    }
+    if (awaitEmpty(END_TIME)) {
+      endedByItself();
+      return;
+    }
+    ending.lock();
+    try {
+      if (pausing.on() && !stopping && !letGo) {
+        logger.atWarn().addKeyValue("sandbox_id", id).log("The watch of a paused sandbox ended");
+        pausing.watch(this::watchEnded);
+      }
+    } finally {
+      ending.unlock();
+    }
   }
 
   @Override
@@ -225,7 +324,7 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
       if (before.isPresent()) {
         return before.get();
       }
-      if (grace.isPositive() && link.connected()) {
+      if (grace.isPositive()) {
         askToStop(grace);
       }
       return remove();
@@ -236,11 +335,19 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
 
   /** An agent that cannot be asked is no reason to let the sandbox live. */
   private void askToStop(Duration grace) {
+    long limit = System.nanoTime() + grace.toNanos();
     try {
+      if (pausing.on()) {
+        goOn(grace);
+      }
+      if (!link.connected()) {
+        return;
+      }
       // What waits for the next command is the user's too, and would be waited for.
       link.dismissIdle();
-      link.send(Frame.STOP, grace.toMillis(), new Fields());
-      awaitEmpty(grace.plus(GRACE_SLACK));
+      Duration left = Duration.ofNanos(Math.max(0, limit - System.nanoTime()));
+      link.send(Frame.STOP, left.toMillis(), new Fields());
+      awaitEmpty(left.plus(GRACE_SLACK));
     } catch (EngineException e) {
       logger.debug("The agent of {} takes no messages; its sandbox is ended at once", id, e);
     }
@@ -248,6 +355,7 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
 
   private UsageReading remove() {
     UsageReading reading = teardown.run(id, meter);
+    pausing.end();
     link.close();
     synchronized (this) {
       last = Optional.of(reading);
@@ -282,6 +390,7 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
     letGo = true;
     meter.sample();
     meter.save();
+    pausing.letGo();
     link.close();
     executions.forEach(LocalExecution::letGo);
   }
@@ -313,7 +422,7 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
         return;
       }
       SandboxEnd.Reason reason = SandboxEnd.Reason.AGENT_LOST;
-      if (goodbye.equals(PAID_TIME_OVER)) {
+      if (goodbye.equals(PAID_TIME_OVER) || (pausing.on() && paidTime.left().isZero())) {
         reason = SandboxEnd.Reason.PAID_TIME_OVER;
       } else if (cgroup.outOfMemoryKills() > 0) {
         reason = SandboxEnd.Reason.OUT_OF_MEMORY;
@@ -373,6 +482,14 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
       LockSupport.parkNanos(LOOK_NANOS);
     }
     return true;
+  }
+
+  private void requireAwake() {
+    requireRunning();
+    if (pausing.on()) {
+      throw new EngineException(
+          EngineException.Kind.PAUSED, "the sandbox is paused; resume it first");
+    }
   }
 
   private void requireRunning() {

@@ -29,6 +29,8 @@ import sys
 import time
 
 SOCKET_PATH = "/run/sandkeeper/engine.sock"
+# Milliseconds of the monotonic clock, kept up to date by the engine also while the agent is frozen.
+PAID_UNTIL_PATH = "/run/sandkeeper/paid-until"
 # What keeps the variables of JavaScript code, and the descriptor it is spoken to over.
 NODE_PROGRAM = "/opt/sandkeeper/context.js"
 NODE_CHANNEL = 3
@@ -1791,6 +1793,15 @@ FILE_CALLS = {
 CONTEXTS = {b"python": become_python, b"javascript": become_node}
 
 
+def told_paid_until():
+    """The end of the paid time as the engine keeps it, 0 when it does not."""
+    try:
+        with open(PAID_UNTIL_PATH, "rb", buffering=0) as note:
+            return int(note.read(32)) / 1000
+    except (OSError, ValueError):
+        return 0.0
+
+
 class Agent:
     """Process 1: keeps the control connection, the paid time, and the children."""
 
@@ -1812,6 +1823,9 @@ class Agent:
         self.wakeup = Wakeup()
         while True:
             now = time.monotonic()
+            if now >= self.paid_until:
+                # It may have been renewed while everything here was frozen.
+                self.paid_until = max(self.paid_until, told_paid_until())
             if now >= self.paid_until:
                 self.leave(b"paid-time-over")
             if self.stop_at is not None and (now >= self.stop_at or not self.user_processes()):

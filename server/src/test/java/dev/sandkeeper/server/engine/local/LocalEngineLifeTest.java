@@ -181,21 +181,7 @@ class LocalEngineLifeTest {
   void sandboxOutlivesAServerThatIsKilled() throws Exception {
     Path state = Files.createTempDirectory("engine");
     SandboxId id = new SandboxId(EngineFixture.name());
-    Process server =
-        new ProcessBuilder(
-                ProcessHandle.current().info().command().orElseThrow(),
-                "-cp",
-                System.getProperty("java.class.path"),
-                KilledServer.class.getName(),
-                state.toString(),
-                id.value())
-            .redirectError(ProcessBuilder.Redirect.INHERIT)
-            .start();
-    try {
-      assertThat(server.inputReader().readLine()).isEqualTo("created");
-    } finally {
-      server.destroyForcibly().waitFor();
-    }
+    KilledServer.run(state, id, "running", Duration.ofMinutes(1));
 
     try (LocalEngine engine = new LocalEngine(LocalEngineSettings.of(state))) {
       EngineSandbox adopted = engine.adopt(id, 3).orElseThrow();

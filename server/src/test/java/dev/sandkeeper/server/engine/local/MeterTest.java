@@ -49,6 +49,11 @@ class MeterTest {
     public List<Long> processes() {
       return List.of();
     }
+
+    @Override
+    public Freezer freezer() {
+      return Freezer.ofVersionTwo(Path.of("/nowhere"));
+    }
   }
 
   private Meter meter() {
