@@ -278,7 +278,7 @@ COMMENT ON FUNCTION ledger_reserve IS
   'Sets money aside for LLM spends: an amount, or the most that tokens of a model may cost. Of each item outcome: GRANTED; REPLAYED (the request was granted before: the hold as it is now); OTHER_KIND (the request id was used for a sandbox); DENIED (by the limit named; nothing changed); NO_PRICE (of the model; nothing changed). No row: ask again.';
 
 CREATE FUNCTION ledger_settle_spend(
-  p_tenant_id text[], p_hold_id bigint[], p_amount_nano_usd bigint[], p_model text[], p_input_tokens bigint[],
+  p_tenant_id text[], p_agent_id text[], p_hold_id bigint[], p_amount_nano_usd bigint[], p_model text[], p_input_tokens bigint[],
   p_cached_input_tokens bigint[], p_output_tokens bigint[], p_release boolean[], p_now timestamptz
 ) RETURNS TABLE (
   item int, outcome text, amount_nano_usd bigint, settled_nano_usd bigint, until_time timestamptz, end_reason text
@@ -298,9 +298,10 @@ BEGIN
            h.charged_amounts, i.model, c.model_price_version_id, i.input_tokens, i.cached_input_tokens, i.output_tokens,
            CASE WHEN i.release THEN 0 ELSE coalesce(i.amount, c.amount_nano_usd) END AS amount
     FROM unnest(
-      p_tenant_id, p_hold_id, p_amount_nano_usd, p_model, p_input_tokens, p_cached_input_tokens, p_output_tokens, p_release)
-      WITH ORDINALITY AS i (tenant_id, hold_id, amount, model, input_tokens, cached_input_tokens, output_tokens, release, item)
+      p_tenant_id, p_agent_id, p_hold_id, p_amount_nano_usd, p_model, p_input_tokens, p_cached_input_tokens, p_output_tokens, p_release)
+      WITH ORDINALITY AS i (tenant_id, agent_id, hold_id, amount, model, input_tokens, cached_input_tokens, output_tokens, release, item)
     JOIN hold h ON h.hold_id = i.hold_id AND h.tenant_id = i.tenant_id AND h.kind = 'LLM' AND h.state = 'OPEN'
+      AND (i.agent_id IS NULL OR i.agent_id = h.agent_id)
     -- At the price of the time of the reservation, to whose period it is booked.
     LEFT JOIN LATERAL llm_cost(i.model, i.input_tokens, i.cached_input_tokens, i.output_tokens, h.create_time) AS c ON i.amount IS NULL
     WHERE i.release OR i.amount IS NOT NULL OR c.model_price_version_id IS NOT NULL
@@ -341,12 +342,13 @@ BEGIN
              ELSE 'ENDED_BEFORE' END,
            h.amount_nano_usd, h.settled_nano_usd, h.until_time, h.end_reason
     FROM unnest(
-      p_tenant_id, p_hold_id, p_amount_nano_usd, p_model, p_input_tokens, p_cached_input_tokens, p_output_tokens, p_release)
-      WITH ORDINALITY AS i (tenant_id, hold_id, amount, model, input_tokens, cached_input_tokens, output_tokens, release, item)
+      p_tenant_id, p_agent_id, p_hold_id, p_amount_nano_usd, p_model, p_input_tokens, p_cached_input_tokens, p_output_tokens, p_release)
+      WITH ORDINALITY AS i (tenant_id, agent_id, hold_id, amount, model, input_tokens, cached_input_tokens, output_tokens, release, item)
     LEFT JOIN hold h ON h.hold_id = i.hold_id AND h.tenant_id = i.tenant_id AND h.kind = 'LLM'
+      AND (i.agent_id IS NULL OR i.agent_id = h.agent_id)
     LEFT JOIN LATERAL llm_cost(i.model, i.input_tokens, i.cached_input_tokens, i.output_tokens, h.create_time) AS c
       ON i.amount IS NULL AND i.item <> ALL (v_lines.ended);
 END
 $$;
 COMMENT ON FUNCTION ledger_settle_spend IS
-  'Ends holds of LLM spends: books what was spent, an amount or tokens of a model, past a limit if need be (recorded); or, where p_release says so, nothing. Of each item outcome: ENDED; REPEATED (it ended just so before); ENDED_BEFORE (otherwise, as returned); UNKNOWN (no such hold); NO_PRICE (of the model at the time of the reservation; nothing changed).';
+  'Ends holds of LLM spends: books what was spent, an amount or tokens of a model, past a limit if need be (recorded); or, where p_release says so, nothing. Of each item outcome: ENDED; REPEATED (it ended just so before); ENDED_BEFORE (otherwise, as returned); UNKNOWN (no such hold of the tenant, and of the agent where one is given); NO_PRICE (of the model at the time of the reservation; nothing changed).';

@@ -31,6 +31,8 @@ import dev.sandkeeper.server.ledger.LedgerSettings;
 import dev.sandkeeper.server.ledger.LimitQuery;
 import dev.sandkeeper.server.ledger.LimitScope;
 import dev.sandkeeper.server.ledger.Limits;
+import dev.sandkeeper.server.ledger.LlmSpend;
+import dev.sandkeeper.server.ledger.ModelPrices;
 import dev.sandkeeper.server.ledger.Prices;
 import dev.sandkeeper.server.sandbox.CostEstimator;
 import dev.sandkeeper.server.sandbox.SandboxRoom;
@@ -195,6 +197,12 @@ final class ServerAssembly implements AutoCloseable {
                     transactions, executionRepository, auditLog, clock, telemetry.instruments()),
                 telemetry.spans()));
     sandboxes.listener().complete(executions);
+    LlmSpend llmSpend =
+        new LlmSpend(
+            transactions,
+            LedgerRepositories.llm(transactions),
+            clock,
+            telemetry.instruments()::ledgerBatch);
     sandboxes.sweeper().recover();
     repeat(
         executor,
@@ -202,6 +210,7 @@ final class ServerAssembly implements AutoCloseable {
         () -> {
           sandboxes.sweeper().sweep();
           kept.sweep();
+          llmSpend.releaseExpired();
         });
 
     libraries.join();
@@ -229,8 +238,10 @@ final class ServerAssembly implements AutoCloseable {
             executions,
             files,
             new Prices(LedgerRepositories.prices(transactions), ledgerSettings),
+            new ModelPrices(LedgerRepositories.modelPrices(transactions)),
             new CostEstimator(SandboxRepositories.templates(transactions), ledger, clock),
             limits,
+            llmSpend,
             LedgerRepositories.costs(transactions),
             ledger,
             auditLog,

@@ -19,6 +19,8 @@ import dev.sandkeeper.server.execution.SandboxFiles;
 import dev.sandkeeper.server.ledger.CostRepository;
 import dev.sandkeeper.server.ledger.Ledger;
 import dev.sandkeeper.server.ledger.Limits;
+import dev.sandkeeper.server.ledger.LlmSpend;
+import dev.sandkeeper.server.ledger.ModelPrices;
 import dev.sandkeeper.server.ledger.Prices;
 import dev.sandkeeper.server.sandbox.CostEstimator;
 import dev.sandkeeper.server.sandbox.SandboxCreator;
@@ -69,8 +71,10 @@ public final class Api {
       Executions executions,
       SandboxFiles files,
       Prices prices,
+      ModelPrices modelPrices,
       CostEstimator estimator,
       Limits limits,
+      LlmSpend llmSpend,
       CostRepository costs,
       Ledger ledger,
       AuditLog auditLog,
@@ -89,9 +93,9 @@ public final class Api {
             new ExecutionApi(calls, executions),
             new FileApi(calls, files, openStreams),
             new TemplateApi(calls, templates),
-            new PricingApi(calls, transactions, prices, estimator, auditLog, clock),
-            new QuotaApi(calls, transactions, limits, auditLog, clock),
-            new CostApi(calls, costs),
+            new PricingApi(calls, transactions, prices, modelPrices, estimator, auditLog, clock),
+            new QuotaApi(calls, transactions, limits, llmSpend, auditLog, clock),
+            new CostApi(calls, costs, llmSpend),
             new AuditApi(calls, auditLog),
             new AdminApi(calls, apiKeys, ledger));
   }

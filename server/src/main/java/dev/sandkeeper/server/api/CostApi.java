@@ -6,20 +6,29 @@ import dev.sandkeeper.server.base.Scope;
 import dev.sandkeeper.server.ledger.CostQuery;
 import dev.sandkeeper.server.ledger.CostRecord;
 import dev.sandkeeper.server.ledger.CostRepository;
+import dev.sandkeeper.server.ledger.LlmHold;
+import dev.sandkeeper.server.ledger.LlmReservation;
+import dev.sandkeeper.server.ledger.LlmSpend;
+import dev.sandkeeper.server.ledger.NanoUsd;
 import dev.sandkeeper.v1.CostServiceGrpc;
 import dev.sandkeeper.v1.ListCostRecordsRequest;
 import dev.sandkeeper.v1.ListCostRecordsResponse;
+import dev.sandkeeper.v1.RecordLlmUsageRequest;
+import dev.sandkeeper.v1.RecordLlmUsageResponse;
 import io.grpc.stub.StreamObserver;
+import java.time.Duration;
 import java.util.Optional;
 
 /** CostService. */
 final class CostApi extends CostServiceGrpc.CostServiceImplBase {
   private final Calls calls;
   private final CostRepository costs;
+  private final LlmSpend llmSpend;
 
-  CostApi(Calls calls, CostRepository costs) {
+  CostApi(Calls calls, CostRepository costs, LlmSpend llmSpend) {
     this.calls = calls;
     this.costs = costs;
+    this.llmSpend = llmSpend;
   }
 
   @Override
@@ -46,6 +55,30 @@ final class CostApi extends CostServiceGrpc.CostServiceImplBase {
           return ListCostRecordsResponse.newBuilder()
               .addAllCostRecords(page.items().stream().map(MoneyMapper::toProto).toList())
               .setNextPageToken(PageTokens.next(page, costQuery))
+              .build();
+        });
+  }
+
+  @Override
+  public void recordLlmUsage(
+      RecordLlmUsageRequest request, StreamObserver<RecordLlmUsageResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.RUN,
+        principal -> {
+          LlmHold hold =
+              llmSpend.record(
+                  new LlmReservation(
+                      principal.tenantId(),
+                      RequestKeys.of(
+                          request.getRequestId(), request.toBuilder().clearRequestId().build()),
+                      principal.attribute(Attributions.fromProto(request.getAttribution())),
+                      LlmMapper.fromProto(request.getCost()),
+                      Duration.ZERO));
+          return RecordLlmUsageResponse.newBuilder()
+              .setHoldId(hold.holdId())
+              .setAmountNanoUsd(hold.settled().orElse(NanoUsd.ZERO).value())
               .build();
         });
   }

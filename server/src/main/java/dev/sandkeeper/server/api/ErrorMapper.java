@@ -55,6 +55,7 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
           TEMPLATE_NOT_FOUND,
           TENANT_NOT_FOUND,
           LIMIT_NOT_FOUND,
+          HOLD_NOT_FOUND,
           API_KEY_NOT_FOUND,
           PRICE_NOT_FOUND,
           FILE_NOT_FOUND ->
@@ -63,6 +64,8 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
       case SANDBOX_NOT_RUNNING,
           INTERPRETER_MISSING,
           NO_PRICE_FOR_TIER,
+          NO_PRICE_FOR_MODEL,
+          HOLD_ENDED,
           PRICE_START_REFUSED,
           FILE_REFUSED ->
           Code.FAILED_PRECONDITION;

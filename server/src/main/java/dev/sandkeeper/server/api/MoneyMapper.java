@@ -62,17 +62,23 @@ final class MoneyMapper {
         CostRecord.newBuilder()
             .setCostRecordId(cost.costRecordId())
             .setTenantId(cost.tenantId().value())
-            .setSandboxId(cost.sandboxId().value())
             .setAttribution(Attributions.toProto(cost.attribution()))
             .setStartTime(Times.toProto(cost.fromTime()))
             .setEndTime(Times.toProto(cost.toTime()))
-            .setPriceId(cost.priceId())
-            .setTier(cost.tier())
-            .setBasis(toProto(cost.basis()))
             .setEstimated(cost.estimated())
             .setShare(Times.toProto(cost.share()))
             .setAmountNanoUsd(cost.amount().value());
+    cost.sandboxId().ifPresent(sandboxId -> proto.setSandboxId(sandboxId.value()));
     cost.executionId().ifPresent(executionId -> proto.setExecutionId(executionId.value()));
+    cost.priceId().ifPresent(proto::setPriceId);
+    cost.tier().ifPresent(proto::setTier);
+    cost.basis().map(MoneyMapper::toProto).ifPresent(proto::setBasis);
+    cost.llm()
+        .ifPresent(llm -> {
+          proto.setHoldId(llm.holdId());
+          llm.model().ifPresent(proto::setModel);
+          llm.usage().map(LlmMapper::toProto).ifPresent(proto::setTokens);
+        });
     return proto.build();
   }
 
@@ -83,7 +89,7 @@ final class MoneyMapper {
     };
   }
 
-  private static String decimal(BigDecimal value) {
+  static String decimal(BigDecimal value) {
     return value.signum() == 0 ? "0" : value.stripTrailingZeros().toPlainString();
   }
 }

@@ -10,15 +10,23 @@ import dev.sandkeeper.server.base.TenantId;
 import dev.sandkeeper.server.base.Transaction;
 import dev.sandkeeper.server.base.Transactions;
 import dev.sandkeeper.server.ledger.CostEstimate;
+import dev.sandkeeper.server.ledger.ModelPrice;
+import dev.sandkeeper.server.ledger.ModelPrices;
 import dev.sandkeeper.server.ledger.Price;
 import dev.sandkeeper.server.ledger.Prices;
 import dev.sandkeeper.server.sandbox.CostEstimator;
+import dev.sandkeeper.v1.CreateModelPriceRequest;
+import dev.sandkeeper.v1.CreateModelPriceResponse;
 import dev.sandkeeper.v1.CreatePriceRequest;
 import dev.sandkeeper.v1.CreatePriceResponse;
 import dev.sandkeeper.v1.EstimateCostRequest;
 import dev.sandkeeper.v1.EstimateCostResponse;
+import dev.sandkeeper.v1.GetModelPriceAtRequest;
+import dev.sandkeeper.v1.GetModelPriceAtResponse;
 import dev.sandkeeper.v1.GetPriceAtRequest;
 import dev.sandkeeper.v1.GetPriceAtResponse;
+import dev.sandkeeper.v1.ListModelPricesRequest;
+import dev.sandkeeper.v1.ListModelPricesResponse;
 import dev.sandkeeper.v1.ListPricesRequest;
 import dev.sandkeeper.v1.ListPricesResponse;
 import dev.sandkeeper.v1.PricingServiceGrpc;
@@ -31,6 +39,7 @@ final class PricingApi extends PricingServiceGrpc.PricingServiceImplBase {
   private final Calls calls;
   private final Transactions transactions;
   private final Prices prices;
+  private final ModelPrices modelPrices;
   private final CostEstimator estimator;
   private final AuditLog auditLog;
   private final BillingClock clock;
@@ -39,12 +48,14 @@ final class PricingApi extends PricingServiceGrpc.PricingServiceImplBase {
       Calls calls,
       Transactions transactions,
       Prices prices,
+      ModelPrices modelPrices,
       CostEstimator estimator,
       AuditLog auditLog,
       BillingClock clock) {
     this.calls = calls;
     this.transactions = transactions;
     this.prices = prices;
+    this.modelPrices = modelPrices;
     this.estimator = estimator;
     this.auditLog = auditLog;
     this.clock = clock;
@@ -127,6 +138,60 @@ final class PricingApi extends PricingServiceGrpc.PricingServiceImplBase {
               .setTier(estimate.tier())
               .setCostNanoUsd(estimate.cost().value())
               .setHoldNanoUsd(estimate.hold().value())
+              .build();
+        });
+  }
+
+  @Override
+  public void createModelPrice(
+      CreateModelPriceRequest request, StreamObserver<CreateModelPriceResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.ADMIN,
+        principal -> {
+          ModelPrice price =
+              transactions.call(transaction -> {
+                Instant now = clock.now();
+                ModelPrice created =
+                    modelPrices.create(
+                        transaction, LlmMapper.fromProto(request.getModelPrice(), now), now);
+                record(transaction, principal, principal.tenantId(), "created " + created);
+                return created;
+              });
+          return CreateModelPriceResponse.newBuilder()
+              .setModelPrice(LlmMapper.toProto(price))
+              .build();
+        });
+  }
+
+  @Override
+  public void listModelPrices(
+      ListModelPricesRequest request, StreamObserver<ListModelPricesResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.READ,
+        principal ->
+            ListModelPricesResponse.newBuilder()
+                .addAllModelPrices(
+                    modelPrices.list(Attributions.given(request.getModel())).stream()
+                        .map(LlmMapper::toProto)
+                        .toList())
+                .build());
+  }
+
+  @Override
+  public void getModelPriceAt(
+      GetModelPriceAtRequest request, StreamObserver<GetModelPriceAtResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.READ,
+        principal -> {
+          Instant time = request.hasTime() ? Times.fromProto(request.getTime()) : clock.now();
+          return GetModelPriceAtResponse.newBuilder()
+              .setModelPrice(LlmMapper.toProto(modelPrices.get(request.getModel(), time)))
               .build();
         });
   }

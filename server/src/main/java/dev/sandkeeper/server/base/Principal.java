@@ -62,4 +62,22 @@ public record Principal(
     }
     return tenantId;
   }
+
+  /**
+   * Returns for whom something the caller starts runs: as asked, and for the key's own agent when
+   * it is bound to one.
+   *
+   * @throws SandkeeperException with {@link ErrorReason#INVALID_FIELD} for another agent
+   */
+  public Attribution attribute(Attribution asked) {
+    if (agentId.isEmpty()) {
+      return asked;
+    }
+    if (asked.agentId().isPresent() && !asked.agentId().equals(agentId)) {
+      throw SandkeeperException.invalidField(
+          "attribution.agent_id",
+          asked.agentId().get() + " (expected: absent, or the agent that the key is bound to)");
+    }
+    return asked.withAgentId(agentId);
+  }
 }

@@ -2,6 +2,7 @@ package dev.sandkeeper.server.ledger;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -72,9 +73,12 @@ final class Batcher<I, O> {
     if (mine.failure != null) {
       throw mine.failure;
     }
-    @SuppressWarnings("NullAway") // set with done
-    O answer = mine.answer;
-    return answer;
+    return Objects.requireNonNull(mine.answer);
+  }
+
+  /** Returns how many wait for the next batch. */
+  int waiting() {
+    return waiting.size();
   }
 
   private void decideNext() {

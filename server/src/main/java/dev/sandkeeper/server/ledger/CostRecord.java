@@ -9,33 +9,36 @@ import java.time.Instant;
 import java.util.Optional;
 
 /**
- * The bill for one span of a sandbox's life, or an execution's share of it. Never changed.
+ * The bill for one span of a sandbox's life, an execution's share of it, or a language model's
+ * work. Never changed.
  *
  * @param costRecordId made by the database
  * @param tenantId who is billed
- * @param sandboxId the sandbox
+ * @param sandboxId the sandbox; empty for a language model's work
  * @param executionId whose share it is; empty for the time in which none ran
  * @param attribution for whom it ran
- * @param fromTime the start of the span, inclusive
- * @param toTime the end of the span, exclusive
- * @param priceId the price it was computed with
- * @param tier the tier
- * @param basis what the rates were multiplied with
+ * @param fromTime the start of the span, inclusive; when a language model's work was reserved
+ * @param toTime the end of the span, exclusive; when it was settled
+ * @param priceId the price it was computed with; empty where the caller gave the amount
+ * @param tier the tier; empty for a language model's work
+ * @param basis what the rates were multiplied with; empty for a language model's work
  * @param estimated whether nobody saw the end, so that it was taken from what was paid
  * @param share the part of the span that is this record's, in microseconds' resolution
  * @param amount the amount
+ * @param llm what a language model did; empty for a sandbox
  */
 public record CostRecord(
     String costRecordId,
     TenantId tenantId,
-    SandboxId sandboxId,
+    Optional<SandboxId> sandboxId,
     Optional<ExecutionId> executionId,
     Attribution attribution,
     Instant fromTime,
     Instant toTime,
-    String priceId,
-    String tier,
-    PriceBasis basis,
+    Optional<String> priceId,
+    Optional<String> tier,
+    Optional<PriceBasis> basis,
     boolean estimated,
     Duration share,
-    NanoUsd amount) {}
+    NanoUsd amount,
+    Optional<LlmUse> llm) {}

@@ -102,10 +102,10 @@ public final class LlmSpend {
       return hold;
     }
     LlmSettlement settlement =
-        new LlmSettlement(spent.tenantId(), hold.holdId(), Optional.of(spent.cost()));
+        new LlmSettlement(
+            spent.tenantId(), Optional.empty(), hold.holdId(), Optional.of(spent.cost()));
     return ended(
-        settlement,
-        repository.settle(transaction, List.of(settlement), clock.now()).getFirst());
+        settlement, repository.settle(transaction, List.of(settlement), clock.now()).getFirst());
   }
 
   /** Gives back what was set aside and not settled in time. */

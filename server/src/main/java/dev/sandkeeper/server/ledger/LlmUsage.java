@@ -8,8 +8,7 @@ package dev.sandkeeper.server.ledger;
  * @param cachedInputTokens input tokens read from a cache, 0 or more
  * @param outputTokens output tokens, 0 or more
  */
-public record LlmUsage(
-    String model, long inputTokens, long cachedInputTokens, long outputTokens) {
+public record LlmUsage(String model, long inputTokens, long cachedInputTokens, long outputTokens) {
   /** The most tokens of a kind that one record may have. */
   public static final long MAX_TOKENS = 1_000_000_000_000L;
 

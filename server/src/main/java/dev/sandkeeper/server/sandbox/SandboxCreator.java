@@ -1,6 +1,5 @@
 package dev.sandkeeper.server.sandbox;
 
-import dev.sandkeeper.server.base.Attribution;
 import dev.sandkeeper.server.base.BillingClock;
 import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.IdGenerator;
@@ -311,7 +310,7 @@ public final class SandboxCreator {
         Math.min(template.diskMib().standard(), allocation.memoryMib() / 2),
         allocation.timeout(),
         request.metadata(),
-        attribution(principal, request.attribution()),
+        principal.attribute(request.attribution()),
         principal.keyId(),
         now,
         Optional.empty(),
@@ -319,17 +318,5 @@ public final class SandboxCreator {
         Optional.empty(),
         Optional.empty(),
         now);
-  }
-
-  private static Attribution attribution(Principal principal, Attribution asked) {
-    if (principal.agentId().isEmpty()) {
-      return asked;
-    }
-    if (asked.agentId().isPresent() && !asked.agentId().equals(principal.agentId())) {
-      throw SandkeeperException.invalidField(
-          "attribution.agent_id",
-          asked.agentId().get() + " (expected: absent, or the agent that the key is bound to)");
-    }
-    return asked.withAgentId(principal.agentId());
   }
 }

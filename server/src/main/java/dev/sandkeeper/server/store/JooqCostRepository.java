@@ -12,6 +12,8 @@ import dev.sandkeeper.server.base.TenantId;
 import dev.sandkeeper.server.ledger.CostQuery;
 import dev.sandkeeper.server.ledger.CostRecord;
 import dev.sandkeeper.server.ledger.CostRepository;
+import dev.sandkeeper.server.ledger.LlmUsage;
+import dev.sandkeeper.server.ledger.LlmUse;
 import dev.sandkeeper.server.ledger.NanoUsd;
 import dev.sandkeeper.server.ledger.PriceBasis;
 import dev.sandkeeper.server.ledger.SandboxUsage;
@@ -66,7 +68,13 @@ final class JooqCostRepository implements CostRepository {
                 COST_RECORD.PRICE_VERSION_ID,
                 COST_RECORD.QUALITY,
                 COST_RECORD.SHARE_MICROS,
-                COST_RECORD.AMOUNT_NANO_USD)
+                COST_RECORD.AMOUNT_NANO_USD,
+                COST_RECORD.HOLD_ID,
+                COST_RECORD.MODEL,
+                COST_RECORD.MODEL_PRICE_VERSION_ID,
+                COST_RECORD.INPUT_TOKENS,
+                COST_RECORD.CACHED_INPUT_TOKENS,
+                COST_RECORD.OUTPUT_TOKENS)
             .from(COST_RECORD)
             .where(conditions(query))
             .and(
@@ -118,7 +126,7 @@ final class JooqCostRepository implements CostRepository {
     return new CostRecord(
         row.get(COST_RECORD.COST_RECORD_ID).toString(),
         new TenantId(row.get(COST_RECORD.TENANT_ID)),
-        new SandboxId(row.get(COST_RECORD.SANDBOX_ID)),
+        Optional.ofNullable(row.get(COST_RECORD.SANDBOX_ID)).map(SandboxId::new),
         Optional.ofNullable(row.get(COST_RECORD.EXECUTION_ID)).map(ExecutionId::new),
         new Attribution(
             Optional.ofNullable(row.get(COST_RECORD.ORGANISATION_ID)),
@@ -131,12 +139,29 @@ final class JooqCostRepository implements CostRepository {
             Optional.ofNullable(row.get(COST_RECORD.WORKFLOW_ID))),
         row.get(COST_RECORD.FROM_TIME),
         row.get(COST_RECORD.TO_TIME),
-        row.get(COST_RECORD.PRICE_VERSION_ID).toString(),
-        row.get(COST_RECORD.TIER),
-        PriceBasis.valueOf(row.get(COST_RECORD.BASIS)),
+        Optional.ofNullable(row.get(COST_RECORD.PRICE_VERSION_ID))
+            .or(() -> Optional.ofNullable(row.get(COST_RECORD.MODEL_PRICE_VERSION_ID)))
+            .map(Object::toString),
+        Optional.ofNullable(row.get(COST_RECORD.TIER)),
+        Optional.ofNullable(row.get(COST_RECORD.BASIS)).map(PriceBasis::valueOf),
         row.get(COST_RECORD.QUALITY).equals("ESTIMATED"),
         Duration.of(row.get(COST_RECORD.SHARE_MICROS), ChronoUnit.MICROS),
-        new NanoUsd(row.get(COST_RECORD.AMOUNT_NANO_USD)));
+        new NanoUsd(row.get(COST_RECORD.AMOUNT_NANO_USD)),
+        Optional.ofNullable(row.get(COST_RECORD.HOLD_ID)).map(holdId -> toLlmUse(holdId, row)));
+  }
+
+  private static LlmUse toLlmUse(Long holdId, Record row) {
+    Optional<String> model = Optional.ofNullable(row.get(COST_RECORD.MODEL));
+    return new LlmUse(
+        holdId.toString(),
+        model,
+        Optional.ofNullable(row.get(COST_RECORD.INPUT_TOKENS))
+            .map(inputTokens ->
+                new LlmUsage(
+                    model.orElseThrow(),
+                    inputTokens,
+                    row.get(COST_RECORD.CACHED_INPUT_TOKENS),
+                    row.get(COST_RECORD.OUTPUT_TOKENS))));
   }
 
   private static SandboxUsage toUsage(Record row, Instant now) {

@@ -4,6 +4,8 @@ import dev.sandkeeper.server.audit.AuditLog;
 import dev.sandkeeper.server.ledger.CostRepository;
 import dev.sandkeeper.server.ledger.LedgerRepository;
 import dev.sandkeeper.server.ledger.LimitRepository;
+import dev.sandkeeper.server.ledger.LlmRepository;
+import dev.sandkeeper.server.ledger.ModelPriceRepository;
 import dev.sandkeeper.server.ledger.PriceRepository;
 
 /** Makes the adapters of the ledger's and the audit's ports. */
@@ -18,6 +20,16 @@ public final class LedgerRepositories {
   /** Returns the keeper of the price book. */
   public static PriceRepository prices(JooqTransactions transactions) {
     return new JooqPriceRepository(transactions.context());
+  }
+
+  /** Returns the keeper of the price book of models. */
+  public static ModelPriceRepository modelPrices(JooqTransactions transactions) {
+    return new JooqModelPriceRepository(transactions.context());
+  }
+
+  /** Returns the keeper of what language models cost. */
+  public static LlmRepository llm(JooqTransactions transactions) {
+    return new JooqLlmRepository(transactions.context());
   }
 
   /** Returns the keeper of limits and their counters. */

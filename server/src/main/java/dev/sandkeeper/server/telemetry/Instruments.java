@@ -5,6 +5,7 @@ import io.opentelemetry.api.common.Attributes;
 import io.opentelemetry.api.metrics.DoubleCounter;
 import io.opentelemetry.api.metrics.DoubleHistogram;
 import io.opentelemetry.api.metrics.LongCounter;
+import io.opentelemetry.api.metrics.LongHistogram;
 import io.opentelemetry.api.metrics.Meter;
 import io.opentelemetry.api.metrics.ObservableDoubleMeasurement;
 import java.time.Duration;
@@ -47,6 +48,7 @@ public final class Instruments {
   private final LongCounter cleanupFailedTotal;
   private final DoubleHistogram engineCallDuration;
   private final DoubleHistogram ledgerLatency;
+  private final LongHistogram ledgerBatchSize;
   private final LongCounter certificateReloadTotal;
   private final LongCounter connectionRefusedTotal;
 
@@ -95,6 +97,13 @@ public final class Instruments {
     engineCallDuration =
         seconds(TelemetryNames.ENGINE_CALL_DURATION, "How long calls of an engine took.");
     ledgerLatency = seconds(TelemetryNames.LEDGER_LATENCY, "How long calls of the ledger took.");
+    ledgerBatchSize =
+        meter
+            .histogramBuilder(TelemetryNames.LEDGER_BATCH_SIZE)
+            .ofLongs()
+            .setDescription("How many spends the ledger decided at once.")
+            .setExplicitBucketBoundariesAdvice(List.of(1L, 2L, 4L, 8L, 16L, 32L, 64L, 128L, 256L))
+            .build();
     certificateReloadTotal =
         counter(
             TelemetryNames.CERTIFICATE_RELOAD_TOTAL,
@@ -228,6 +237,11 @@ public final class Instruments {
   /** Records how long a call of the ledger took. */
   public void ledgerCalled(String operation, Duration duration) {
     ledgerLatency.record(toSeconds(duration), Attributes.of(TelemetryNames.OPERATION, operation));
+  }
+
+  /** Measures how many spends the ledger decided at once. */
+  public void ledgerBatch(int size) {
+    ledgerBatchSize.record(size);
   }
 
   /** Counts a certificate that was taken up, or a look at one that cannot be used. */

@@ -30,6 +30,7 @@ final class TelemetryNames {
   static final String CLEANUP_DURATION = "sandkeeper.cleanup.duration";
   static final String CLEANUP_FAILED_TOTAL = "sandkeeper.cleanup.failed.total";
   static final String ENGINE_CALL_DURATION = "sandkeeper.engine.call.duration";
+  static final String LEDGER_BATCH_SIZE = "sandkeeper.ledger.batch.size";
   static final String LEDGER_LATENCY = "sandkeeper.ledger.latency";
   static final String CONNECTION_ACTIVE = "sandkeeper.connection.active";
   static final String CONNECTION_REFUSED_TOTAL = "sandkeeper.connection.refused.total";

@@ -33,6 +33,8 @@ class HttpErrorsStatusTest {
                   SANDBOX_NOT_RUNNING,
                   INTERPRETER_MISSING,
                   NO_PRICE_FOR_TIER,
+                  NO_PRICE_FOR_MODEL,
+                  HOLD_ENDED,
                   PRICE_START_REFUSED,
                   FILE_REFUSED,
                   SEQUENCE_NOT_KEPT ->
@@ -44,6 +46,7 @@ class HttpErrorsStatusTest {
                   TEMPLATE_NOT_FOUND,
                   TENANT_NOT_FOUND,
                   LIMIT_NOT_FOUND,
+                  HOLD_NOT_FOUND,
                   API_KEY_NOT_FOUND,
                   PRICE_NOT_FOUND,
                   FILE_NOT_FOUND ->
