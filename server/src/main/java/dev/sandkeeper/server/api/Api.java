@@ -11,6 +11,7 @@ import com.linecorp.armeria.server.grpc.GrpcService;
 import com.linecorp.armeria.server.grpc.HttpJsonTranscodingOptions;
 import com.linecorp.armeria.server.healthcheck.HealthCheckService;
 import dev.sandkeeper.server.access.ApiKeys;
+import dev.sandkeeper.server.alert.Webhooks;
 import dev.sandkeeper.server.audit.AuditLog;
 import dev.sandkeeper.server.base.BillingClock;
 import dev.sandkeeper.server.base.Transactions;
@@ -73,6 +74,7 @@ public final class Api {
       Limits limits,
       CostRepository costs,
       Ledger ledger,
+      Webhooks webhooks,
       AuditLog auditLog,
       Transactions transactions,
       BillingClock clock,
@@ -92,6 +94,7 @@ public final class Api {
             new PricingApi(calls, transactions, prices, estimator, auditLog, clock),
             new QuotaApi(calls, transactions, limits, auditLog, clock),
             new CostApi(calls, costs),
+            new WebhookApi(calls, webhooks),
             new AuditApi(calls, auditLog),
             new AdminApi(calls, apiKeys, ledger));
   }

@@ -56,6 +56,7 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
           TENANT_NOT_FOUND,
           LIMIT_NOT_FOUND,
           API_KEY_NOT_FOUND,
+          WEBHOOK_NOT_FOUND,
           PRICE_NOT_FOUND,
           FILE_NOT_FOUND ->
           Code.NOT_FOUND;
@@ -64,9 +65,11 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
           INTERPRETER_MISSING,
           NO_PRICE_FOR_TIER,
           PRICE_START_REFUSED,
-          FILE_REFUSED ->
+          FILE_REFUSED,
+          WEBHOOK_DISABLED ->
           Code.FAILED_PRECONDITION;
-      case QUOTA_EXCEEDED, SIZE_LIMIT_EXCEEDED, TOO_MANY_REQUESTS -> Code.RESOURCE_EXHAUSTED;
+      case QUOTA_EXCEEDED, SIZE_LIMIT_EXCEEDED, TOO_MANY_REQUESTS, TOO_MANY_WEBHOOKS ->
+          Code.RESOURCE_EXHAUSTED;
       case SEQUENCE_NOT_KEPT -> Code.OUT_OF_RANGE;
       case CONCURRENT_CHANGE -> Code.ABORTED;
       case ENGINE_UNAVAILABLE, DATABASE_UNAVAILABLE, SHUTTING_DOWN -> Code.UNAVAILABLE;

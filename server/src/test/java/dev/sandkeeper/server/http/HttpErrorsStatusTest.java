@@ -35,6 +35,7 @@ class HttpErrorsStatusTest {
                   NO_PRICE_FOR_TIER,
                   PRICE_START_REFUSED,
                   FILE_REFUSED,
+                  WEBHOOK_DISABLED,
                   SEQUENCE_NOT_KEPT ->
                   400;
               case INVALID_CREDENTIALS -> 401;
@@ -45,12 +46,13 @@ class HttpErrorsStatusTest {
                   TENANT_NOT_FOUND,
                   LIMIT_NOT_FOUND,
                   API_KEY_NOT_FOUND,
+                  WEBHOOK_NOT_FOUND,
                   PRICE_NOT_FOUND,
                   FILE_NOT_FOUND ->
                   404;
               case REQUEST_ID_REUSED, ALREADY_EXISTS, CONCURRENT_CHANGE -> 409;
               case SIZE_LIMIT_EXCEEDED -> 413;
-              case QUOTA_EXCEEDED, TOO_MANY_REQUESTS -> 429;
+              case QUOTA_EXCEEDED, TOO_MANY_REQUESTS, TOO_MANY_WEBHOOKS -> 429;
               case INTERNAL -> 500;
               case ENGINE_UNAVAILABLE, DATABASE_UNAVAILABLE, SHUTTING_DOWN -> 503;
               case DEADLINE_EXCEEDED -> 504;
