@@ -59,8 +59,8 @@ CREATE TABLE outbox (
 ) WITH (fillfactor = 70);
 CREATE INDEX outbox_pending_idx ON outbox (webhook_id, next_attempt_time, event_id) WHERE state = 'PENDING';
 CREATE INDEX outbox_ended_idx ON outbox (end_time) WHERE end_time IS NOT NULL;
-CREATE INDEX outbox_tenant_idx ON outbox (tenant_id, create_time DESC, event_id);
-CREATE INDEX outbox_webhook_idx ON outbox (webhook_id, create_time DESC, event_id);
+CREATE INDEX outbox_tenant_idx ON outbox (tenant_id, create_time DESC, event_id DESC);
+CREATE INDEX outbox_webhook_idx ON outbox (webhook_id, create_time DESC, event_id DESC);
 COMMENT ON TABLE outbox IS
   'Alerts, one row for each webhook that gets one. The bounds on how many are pending, and for how long, are kept by the sender, so that adding one never waits and never fails; rows that have ended are deleted after a while.';
 COMMENT ON COLUMN outbox.event_id IS 'Made by the database; the header webhook-id of each attempt, by which receivers tell repetitions.';

@@ -46,6 +46,8 @@ type Client struct {
 	Quotas sandkeeperv1.QuotaServiceClient
 	// Costs shows what was billed.
 	Costs sandkeeperv1.CostServiceClient
+	// Webhooks sends alerts to webhooks.
+	Webhooks sandkeeperv1.WebhookServiceClient
 	// Audit shows and verifies who did what.
 	Audit sandkeeperv1.AuditServiceClient
 	// Admin keeps tenants and API keys.
@@ -128,6 +130,7 @@ func Connect(target, key string, options ...Option) (*Client, error) {
 		Pricing:     sandkeeperv1.NewPricingServiceClient(connection),
 		Quotas:      sandkeeperv1.NewQuotaServiceClient(connection),
 		Costs:       sandkeeperv1.NewCostServiceClient(connection),
+		Webhooks:    sandkeeperv1.NewWebhookServiceClient(connection),
 		Audit:       sandkeeperv1.NewAuditServiceClient(connection),
 		Admin:       sandkeeperv1.NewAdminServiceClient(connection),
 		connection:  connection,

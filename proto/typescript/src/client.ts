@@ -22,6 +22,7 @@ import type { Sandbox, SandboxUsage } from "./gen/sandkeeper/v1/sandbox_pb.js";
 import type { CreateSandboxRequestSchema } from "./gen/sandkeeper/v1/sandbox_service_pb.js";
 import { ExecuteRequestSchema, SandboxService } from "./gen/sandkeeper/v1/sandbox_service_pb.js";
 import { TemplateService } from "./gen/sandkeeper/v1/template_service_pb.js";
+import { WebhookService } from "./gen/sandkeeper/v1/webhook_service_pb.js";
 import { retry } from "./retry.js";
 import { ClosableTransport } from "./transport.js";
 
@@ -95,6 +96,8 @@ export class Client {
   readonly quotas: Stub<typeof QuotaService>;
   /** Shows what was billed. */
   readonly costs: Stub<typeof CostService>;
+  /** Sends alerts to webhooks. */
+  readonly webhooks: Stub<typeof WebhookService>;
   /** Shows and verifies who did what. */
   readonly audit: Stub<typeof AuditService>;
   /** Keeps tenants and API keys. */
@@ -116,6 +119,7 @@ export class Client {
     this.pricing = createClient(PricingService, this.#transport);
     this.quotas = createClient(QuotaService, this.#transport);
     this.costs = createClient(CostService, this.#transport);
+    this.webhooks = createClient(WebhookService, this.#transport);
     this.audit = createClient(AuditService, this.#transport);
     this.admin = createClient(AdminService, this.#transport);
   }

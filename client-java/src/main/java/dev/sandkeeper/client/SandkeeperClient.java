@@ -12,7 +12,11 @@ import dev.sandkeeper.v1.CreateApiKeyResponse;
 import dev.sandkeeper.v1.CreatePriceRequest;
 import dev.sandkeeper.v1.CreateSandboxRequest;
 import dev.sandkeeper.v1.CreateTenantRequest;
+import dev.sandkeeper.v1.CreateWebhookRequest;
+import dev.sandkeeper.v1.CreateWebhookResponse;
 import dev.sandkeeper.v1.DeleteLimitRequest;
+import dev.sandkeeper.v1.DeleteWebhookRequest;
+import dev.sandkeeper.v1.Delivery;
 import dev.sandkeeper.v1.EstimateCostRequest;
 import dev.sandkeeper.v1.EstimateCostResponse;
 import dev.sandkeeper.v1.ExecuteRequest;
@@ -34,6 +38,8 @@ import dev.sandkeeper.v1.ListAuditEventsRequest;
 import dev.sandkeeper.v1.ListAuditEventsResponse;
 import dev.sandkeeper.v1.ListCostRecordsRequest;
 import dev.sandkeeper.v1.ListCostRecordsResponse;
+import dev.sandkeeper.v1.ListDeliveriesRequest;
+import dev.sandkeeper.v1.ListDeliveriesResponse;
 import dev.sandkeeper.v1.ListExecutionsRequest;
 import dev.sandkeeper.v1.ListExecutionsResponse;
 import dev.sandkeeper.v1.ListLimitsRequest;
@@ -42,6 +48,7 @@ import dev.sandkeeper.v1.ListPricesRequest;
 import dev.sandkeeper.v1.ListSandboxesRequest;
 import dev.sandkeeper.v1.ListSandboxesResponse;
 import dev.sandkeeper.v1.ListTemplatesRequest;
+import dev.sandkeeper.v1.ListWebhooksRequest;
 import dev.sandkeeper.v1.Price;
 import dev.sandkeeper.v1.PricingServiceGrpc;
 import dev.sandkeeper.v1.QuotaServiceGrpc;
@@ -50,6 +57,7 @@ import dev.sandkeeper.v1.RevokeApiKeyRequest;
 import dev.sandkeeper.v1.Sandbox;
 import dev.sandkeeper.v1.SandboxServiceGrpc;
 import dev.sandkeeper.v1.SandboxUsage;
+import dev.sandkeeper.v1.SendTestAlertRequest;
 import dev.sandkeeper.v1.SetLimitRequest;
 import dev.sandkeeper.v1.SignalExecutionRequest;
 import dev.sandkeeper.v1.Template;
@@ -57,6 +65,8 @@ import dev.sandkeeper.v1.TemplateServiceGrpc;
 import dev.sandkeeper.v1.TerminateSandboxRequest;
 import dev.sandkeeper.v1.VerifyAuditChainRequest;
 import dev.sandkeeper.v1.VerifyAuditChainResponse;
+import dev.sandkeeper.v1.Webhook;
+import dev.sandkeeper.v1.WebhookServiceGrpc;
 import io.grpc.Channel;
 import io.grpc.ManagedChannel;
 import java.time.Duration;
@@ -96,6 +106,7 @@ public final class SandkeeperClient implements AutoCloseable {
   private final PricingServiceGrpc.PricingServiceBlockingV2Stub pricing;
   private final QuotaServiceGrpc.QuotaServiceBlockingV2Stub quotas;
   private final CostServiceGrpc.CostServiceBlockingV2Stub costs;
+  private final WebhookServiceGrpc.WebhookServiceBlockingV2Stub webhooks;
   private final AuditServiceGrpc.AuditServiceBlockingV2Stub audit;
   private final AdminServiceGrpc.AdminServiceBlockingV2Stub admin;
 
@@ -110,6 +121,7 @@ public final class SandkeeperClient implements AutoCloseable {
     this.pricing = PricingServiceGrpc.newBlockingV2Stub(channel);
     this.quotas = QuotaServiceGrpc.newBlockingV2Stub(channel);
     this.costs = CostServiceGrpc.newBlockingV2Stub(channel);
+    this.webhooks = WebhookServiceGrpc.newBlockingV2Stub(channel);
     this.audit = AuditServiceGrpc.newBlockingV2Stub(channel);
     this.admin = AdminServiceGrpc.newBlockingV2Stub(channel);
   }
@@ -395,6 +407,47 @@ public final class SandkeeperClient implements AutoCloseable {
                 costs, s -> s.listCostRecords(request.toBuilder().setPageToken(token).build())),
         ListCostRecordsResponse::getCostRecordsList,
         ListCostRecordsResponse::getNextPageToken);
+  }
+
+  /** Makes a webhook for the alerts of the key's tenant; its secret is in this answer only. */
+  public CreateWebhookResponse createWebhook(String url) {
+    return createWebhook(CreateWebhookRequest.newBuilder().setUrl(url).build());
+  }
+
+  /** Makes a webhook for the alerts of a tenant; its secret is in this answer only. */
+  public CreateWebhookResponse createWebhook(CreateWebhookRequest request) {
+    return calls.once(webhooks, s -> s.createWebhook(request));
+  }
+
+  /** Returns the webhooks of the key's tenant, newest first, without their secrets. */
+  public List<Webhook> listWebhooks() {
+    ListWebhooksRequest request = ListWebhooksRequest.getDefaultInstance();
+    return calls.repeatable(webhooks, s -> s.listWebhooks(request)).getWebhooksList();
+  }
+
+  /** Deletes a webhook with its deliveries, also those that wait. */
+  public void deleteWebhook(String webhookId) {
+    DeleteWebhookRequest request =
+        DeleteWebhookRequest.newBuilder().setWebhookId(webhookId).build();
+    calls.once(webhooks, s -> s.deleteWebhook(request));
+  }
+
+  /** Returns the deliveries of alerts that match, newest first, page by page. */
+  public Stream<Delivery> listDeliveries(ListDeliveriesRequest request) {
+    return Pages.stream(
+        request.getPageToken(),
+        token ->
+            calls.repeatable(
+                webhooks, s -> s.listDeliveries(request.toBuilder().setPageToken(token).build())),
+        ListDeliveriesResponse::getDeliveriesList,
+        ListDeliveriesResponse::getNextPageToken);
+  }
+
+  /** Sends a test alert to a webhook and returns the delivery, which has yet to be made. */
+  public Delivery sendTestAlert(String webhookId) {
+    SendTestAlertRequest request =
+        SendTestAlertRequest.newBuilder().setWebhookId(webhookId).build();
+    return calls.once(webhooks, s -> s.sendTestAlert(request)).getDelivery();
   }
 
   /** Returns the audit events that match, newest first, page by page. */

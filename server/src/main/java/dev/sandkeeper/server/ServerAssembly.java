@@ -3,6 +3,13 @@ package dev.sandkeeper.server;
 import com.linecorp.armeria.server.Server;
 import com.linecorp.armeria.server.ServerBuilder;
 import dev.sandkeeper.server.access.ApiKeys;
+import dev.sandkeeper.server.alert.Addresses;
+import dev.sandkeeper.server.alert.AlertSettings;
+import dev.sandkeeper.server.alert.Outbox;
+import dev.sandkeeper.server.alert.OutboxSender;
+import dev.sandkeeper.server.alert.SystemLookup;
+import dev.sandkeeper.server.alert.Webhooks;
+import dev.sandkeeper.server.alert.http.HttpReceivers;
 import dev.sandkeeper.server.api.Api;
 import dev.sandkeeper.server.api.Calls;
 import dev.sandkeeper.server.api.EventStream;
@@ -38,6 +45,7 @@ import dev.sandkeeper.server.sandbox.CostEstimator;
 import dev.sandkeeper.server.sandbox.SandboxRoom;
 import dev.sandkeeper.server.sandbox.SandboxSettings;
 import dev.sandkeeper.server.sandbox.Sandboxes;
+import dev.sandkeeper.server.store.AlertRepositories;
 import dev.sandkeeper.server.store.JooqTransactions;
 import dev.sandkeeper.server.store.LedgerRepositories;
 import dev.sandkeeper.server.store.SandboxRepositories;
@@ -76,6 +84,9 @@ final class ServerAssembly implements AutoCloseable {
 
   /** With the time that a look takes, well below the five seconds that are promised. */
   private static final Duration KEY_CHECK_INTERVAL = Duration.ofSeconds(2);
+
+  private static final Duration ALERT_TIMEOUT = Duration.ofSeconds(10);
+  private static final Duration TIDY_INTERVAL = Duration.ofMinutes(1);
 
   private final Configuration configuration;
   private final IdGenerator ids = new IdGenerator(new SecureRandom());
@@ -244,6 +255,7 @@ final class ServerAssembly implements AutoCloseable {
             llmSpend,
             LedgerRepositories.costs(transactions),
             ledger,
+            startAlerts(transactions, auditLog, clock, telemetry, executor),
             auditLog,
             transactions,
             clock,
@@ -326,6 +338,47 @@ final class ServerAssembly implements AutoCloseable {
     Configuration.Files settings = configuration.files();
     return new FileLimits(
         settings.maxUploadBytes(), settings.maxDownloadBytes(), settings.maxEntries());
+  }
+
+  private Webhooks startAlerts(
+      JooqTransactions transactions,
+      AuditLog auditLog,
+      BillingClock clock,
+      Telemetry telemetry,
+      VirtualThreadExecutor executor) {
+    Configuration.Alerts alerts = configuration.alerts();
+    AlertSettings settings =
+        new AlertSettings(
+            alerts.maxWebhooks(), alerts.maxPending(), alerts.maxSending(), alerts.keep());
+    Addresses addresses = new Addresses(new SystemLookup(), alerts.allowPrivateAddresses());
+    Outbox outbox = AlertRepositories.outbox(transactions);
+    SecureRandom random = new SecureRandom();
+    HttpReceivers receivers = part(new HttpReceivers(ALERT_TIMEOUT));
+    OutboxSender sender =
+        part(
+            new OutboxSender(
+                transactions,
+                outbox,
+                addresses,
+                receivers,
+                auditLog,
+                clock,
+                random,
+                settings,
+                telemetry.instruments(),
+                executor));
+    telemetry.instruments().observePendingAlerts(outbox::countPending);
+    repeat(executor, alerts.pollInterval(), sender::sendDue);
+    repeat(executor, TIDY_INTERVAL, sender::tidy);
+    return new Webhooks(
+        transactions,
+        AlertRepositories.webhooks(transactions),
+        addresses,
+        auditLog,
+        clock,
+        ids,
+        random,
+        settings);
   }
 
   /** Runs a task now and then: again a while after it has ended, however long it took. */

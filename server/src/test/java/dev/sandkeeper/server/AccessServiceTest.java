@@ -35,6 +35,7 @@ import dev.sandkeeper.v1.Scope;
 import dev.sandkeeper.v1.SetLimitRequest;
 import dev.sandkeeper.v1.SignalExecutionRequest;
 import dev.sandkeeper.v1.TemplateServiceProto;
+import dev.sandkeeper.v1.WebhookServiceProto;
 import io.grpc.CallOptions;
 import io.grpc.Status;
 import io.grpc.health.v1.HealthCheckRequest;
@@ -71,7 +72,8 @@ class AccessServiceTest {
           PricingServiceProto.getDescriptor(),
           QuotaServiceProto.getDescriptor(),
           SandboxServiceProto.getDescriptor(),
-          TemplateServiceProto.getDescriptor());
+          TemplateServiceProto.getDescriptor(),
+          WebhookServiceProto.getDescriptor());
 
   static Stream<MethodDescriptor> everyRpc() {
     return CONTRACT.stream()

@@ -29,7 +29,7 @@ final class ArchitectureTest {
 
   /** The rooms that decide, and hence know no way in or out of the process. */
   private static final String[] DOMAIN_ROOMS =
-      rooms("base", "access", "sandbox", "execution", "ledger", "audit", "engine");
+      rooms("base", "access", "alert", "sandbox", "execution", "ledger", "audit", "engine");
 
   private static final String[] OUTSIDE_LIBRARIES = {
     "io.grpc..",
@@ -58,12 +58,14 @@ final class ArchitectureTest {
         arrow("audit", "base"),
         arrow("ledger", "base", "engine"),
         arrow("access", "base", "audit"),
+        arrow("alert", "base", "audit", "telemetry"),
         arrow("sandbox", "base", "engine", "ledger", "audit", "telemetry"),
         arrow("execution", "base", "sandbox", "engine", "ledger", "audit", "telemetry"),
         arrow(
             "api",
             "base",
             "access",
+            "alert",
             "sandbox",
             "execution",
             "engine",
@@ -77,11 +79,13 @@ final class ArchitectureTest {
             "store.database",
             "base",
             "access",
+            "alert",
             "sandbox",
             "execution",
             "engine",
             "ledger",
             "audit"),
+        arrow("alert.http", "alert", "base"),
         arrow("engine.local", "engine", "base", "telemetry"),
         arrow("transport", "base", "telemetry"));
   }
@@ -132,10 +136,11 @@ final class ArchitectureTest {
         .that()
         .resideInAPackage(ROOT + "..")
         .and()
-        .resideOutsideOfPackages(ROOT, ROOT + ".store..", ROOT + ".engine.local..")
+        .resideOutsideOfPackages(
+            ROOT, ROOT + ".store..", ROOT + ".engine.local..", ROOT + ".alert.http..")
         .should()
         .dependOnClassesThat()
-        .resideInAnyPackage(ROOT + ".store..", ROOT + ".engine.local..")
+        .resideInAnyPackage(ROOT + ".store..", ROOT + ".engine.local..", ROOT + ".alert.http..")
         .check(server);
   }
 

@@ -28,6 +28,7 @@ import dev.sandkeeper.v1.SandboxServiceGrpc;
 import dev.sandkeeper.v1.SandboxUsage;
 import dev.sandkeeper.v1.TemplateServiceGrpc;
 import dev.sandkeeper.v1.TerminateSandboxRequest;
+import dev.sandkeeper.v1.WebhookServiceGrpc;
 import io.grpc.CallOptions;
 import io.grpc.Channel;
 import io.grpc.ClientCall;
@@ -126,6 +127,11 @@ public final class Caller {
   /** Returns the stub. */
   public TemplateServiceGrpc.TemplateServiceBlockingStub templates() {
     return TemplateServiceGrpc.newBlockingStub(channel);
+  }
+
+  /** Returns the stub. */
+  public WebhookServiceGrpc.WebhookServiceBlockingStub webhooks() {
+    return WebhookServiceGrpc.newBlockingStub(channel);
   }
 
   /** Creates a small sandbox for five minutes. */

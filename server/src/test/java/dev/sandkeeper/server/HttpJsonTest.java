@@ -78,6 +78,8 @@ class HttpJsonTest {
         "GET    | /v1/cost-records?sandbox_id=SANDBOX       | | 200 | ",
         "GET    | /v1/audit-events?page_size=1              | | 200 | /auditEvents/0/operation",
         "GET    | /v1/audit-events:verify                   | | 200 | /intact",
+        "GET    | /v1/webhooks                              | | 200 | ",
+        "GET    | /v1/webhook-deliveries?page_size=1        | | 200 | ",
         "POST   | /v1/tenants                               | {\"tenantId\": \"by-json\"} | 201 | /tenantId",
         "POST   | /v1/api-keys | {\"scopes\": [\"SCOPE_READ\"], \"name\": \"json\"} | 201 | /secret",
         "GET    | /v1/api-keys                              | | 200 | /apiKeys/0/keyId",

@@ -11,6 +11,7 @@ import com.linecorp.armeria.server.grpc.GrpcService;
 import com.linecorp.armeria.server.grpc.HttpJsonTranscodingOptions;
 import com.linecorp.armeria.server.healthcheck.HealthCheckService;
 import dev.sandkeeper.server.access.ApiKeys;
+import dev.sandkeeper.server.alert.Webhooks;
 import dev.sandkeeper.server.audit.AuditLog;
 import dev.sandkeeper.server.base.BillingClock;
 import dev.sandkeeper.server.base.Transactions;
@@ -77,6 +78,7 @@ public final class Api {
       LlmSpend llmSpend,
       CostRepository costs,
       Ledger ledger,
+      Webhooks webhooks,
       AuditLog auditLog,
       Transactions transactions,
       BillingClock clock,
@@ -96,6 +98,7 @@ public final class Api {
             new PricingApi(calls, transactions, prices, modelPrices, estimator, auditLog, clock),
             new QuotaApi(calls, transactions, limits, llmSpend, auditLog, clock),
             new CostApi(calls, costs, llmSpend),
+            new WebhookApi(calls, webhooks),
             new AuditApi(calls, auditLog),
             new AdminApi(calls, apiKeys, ledger));
   }

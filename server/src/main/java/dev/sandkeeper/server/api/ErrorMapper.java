@@ -57,6 +57,7 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
           LIMIT_NOT_FOUND,
           HOLD_NOT_FOUND,
           API_KEY_NOT_FOUND,
+          WEBHOOK_NOT_FOUND,
           PRICE_NOT_FOUND,
           FILE_NOT_FOUND ->
           Code.NOT_FOUND;
@@ -67,9 +68,14 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
           NO_PRICE_FOR_MODEL,
           HOLD_ENDED,
           PRICE_START_REFUSED,
-          FILE_REFUSED ->
+          FILE_REFUSED,
+          WEBHOOK_DISABLED ->
           Code.FAILED_PRECONDITION;
-      case QUOTA_EXCEEDED, TOO_MANY_LIMITS, SIZE_LIMIT_EXCEEDED, TOO_MANY_REQUESTS ->
+      case QUOTA_EXCEEDED,
+          TOO_MANY_LIMITS,
+          SIZE_LIMIT_EXCEEDED,
+          TOO_MANY_REQUESTS,
+          TOO_MANY_WEBHOOKS ->
           Code.RESOURCE_EXHAUSTED;
       case SEQUENCE_NOT_KEPT -> Code.OUT_OF_RANGE;
       case CONCURRENT_CHANGE -> Code.ABORTED;

@@ -9,6 +9,7 @@ import dev.sandkeeper.v1.AuditServiceGrpc;
 import dev.sandkeeper.v1.Code;
 import dev.sandkeeper.v1.CostServiceGrpc;
 import dev.sandkeeper.v1.CreateSandboxRequest;
+import dev.sandkeeper.v1.CreateWebhookRequest;
 import dev.sandkeeper.v1.ExecuteRequest;
 import dev.sandkeeper.v1.FileServiceGrpc;
 import dev.sandkeeper.v1.GetPriceAtRequest;
@@ -24,6 +25,7 @@ import dev.sandkeeper.v1.SandboxServiceGrpc;
 import dev.sandkeeper.v1.SetLimitRequest;
 import dev.sandkeeper.v1.TerminateSandboxRequest;
 import dev.sandkeeper.v1.VerifyAuditChainRequest;
+import dev.sandkeeper.v1.WebhookServiceGrpc;
 
 /** The example requests of the docs page. */
 final class ExampleRequests {
@@ -80,6 +82,10 @@ final class ExampleRequests {
             CostServiceGrpc.SERVICE_NAME,
             "ListCostRecords",
             ListCostRecordsRequest.newBuilder().setSandboxId(SANDBOX_ID).build())
+        .exampleRequests(
+            WebhookServiceGrpc.SERVICE_NAME,
+            "CreateWebhook",
+            CreateWebhookRequest.newBuilder().setUrl("https://example.com/alerts").build())
         .exampleRequests(
             AuditServiceGrpc.SERVICE_NAME,
             "VerifyAuditChain",

@@ -23,7 +23,9 @@ public enum AuditOperation {
   /** An API key was made or revoked. */
   KEY_CHANGE("key_change"),
   /** A tenant was added. */
-  TENANT_CHANGE("tenant_change");
+  TENANT_CHANGE("tenant_change"),
+  /** A webhook was made, deleted or disabled. */
+  WEBHOOK_CHANGE("webhook_change");
 
   private final String id;
 

@@ -25,6 +25,8 @@ public enum ErrorReason {
   API_KEY_NOT_FOUND,
   /** No such hold. */
   HOLD_NOT_FOUND,
+  /** No such webhook. */
+  WEBHOOK_NOT_FOUND,
   /** No price is in force at the time asked for. */
   PRICE_NOT_FOUND,
   /** No such file or directory in the sandbox. */
@@ -47,6 +49,8 @@ public enum ErrorReason {
   PRICE_START_REFUSED,
   /** A file operation met something of another kind, a missing permission or the like. */
   FILE_REFUSED,
+  /** The webhook was disabled, for good. */
+  WEBHOOK_DISABLED,
   /** A limit has not enough left. */
   QUOTA_EXCEEDED,
   /** The tenant has as many limits as it may have. */
@@ -55,6 +59,8 @@ public enum ErrorReason {
   SIZE_LIMIT_EXCEEDED,
   /** More at once than the server allows. */
   TOO_MANY_REQUESTS,
+  /** The tenant has as many webhooks as it may. */
+  TOO_MANY_WEBHOOKS,
   /** The events asked for are no longer kept. */
   SEQUENCE_NOT_KEPT,
   /** Another call changed the same thing first. */

@@ -22,6 +22,7 @@ import java.util.stream.Collectors;
  * @param sandbox sandboxes
  * @param execution executions
  * @param files file transfers
+ * @param alerts alerts by webhook
  * @param telemetry metrics and spans
  * @param effective every key with its value in words, in the order of the keys, secrets hidden
  */
@@ -37,6 +38,7 @@ public record Configuration(
     Sandbox sandbox,
     Execution execution,
     Files files,
+    Alerts alerts,
     Telemetry telemetry,
     Map<String, String> effective) {
 
@@ -115,6 +117,15 @@ public record Configuration(
 
   /** File transfers. */
   public record Files(long maxUploadBytes, long maxDownloadBytes, int maxEntries) {}
+
+  /** Alerts by webhook. */
+  public record Alerts(
+      boolean allowPrivateAddresses,
+      int maxWebhooks,
+      int maxPending,
+      int maxSending,
+      Duration keep,
+      Duration pollInterval) {}
 
   /**
    * Metrics and spans.

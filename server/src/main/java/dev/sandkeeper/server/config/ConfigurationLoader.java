@@ -118,6 +118,14 @@ public final class ConfigurationLoader {
                 reader.bytes("files.max-upload-size", KIB, TIB),
                 reader.bytes("files.max-download-size", KIB, TIB),
                 reader.integer("files.max-entries", 1, 100_000)),
+            new Configuration.Alerts(
+                reader.flag("alerts.allow-private-addresses"),
+                reader.integer("alerts.max-webhooks", 1, 100),
+                reader.integer("alerts.max-pending", 1, 100_000),
+                reader.integer("alerts.max-sending", 1, 1000),
+                reader.duration("alerts.keep", Duration.ZERO, Duration.ofDays(90)),
+                reader.duration(
+                    "alerts.poll-interval", Duration.ofMillis(100), Duration.ofMinutes(1))),
             new Configuration.Telemetry(
                 reader.httpUri("telemetry.otlp-endpoint"),
                 reader.duration(

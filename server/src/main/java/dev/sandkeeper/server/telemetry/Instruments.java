@@ -51,6 +51,8 @@ public final class Instruments {
   private final LongHistogram ledgerBatchSize;
   private final LongCounter certificateReloadTotal;
   private final LongCounter connectionRefusedTotal;
+  private final LongCounter alertAttemptTotal;
+  private final LongCounter alertGivenUpTotal;
 
   Instruments(OpenTelemetry openTelemetry) {
     meter = openTelemetry.getMeter(TelemetryNames.SCOPE);
@@ -112,6 +114,12 @@ public final class Instruments {
         counter(
             TelemetryNames.CONNECTION_REFUSED_TOTAL,
             "Connections closed at once because there were too many.");
+    alertAttemptTotal =
+        counter(TelemetryNames.ALERT_ATTEMPT_TOTAL, "Attempts to send alerts to webhooks.");
+    alertGivenUpTotal =
+        counter(
+            TelemetryNames.ALERT_GIVEN_UP_TOTAL,
+            "Alerts given up because they waited too long, or were too many for one webhook.");
     connectionRefusedTotal.add(0); // without labels it is shown before the first, too
   }
 
@@ -263,6 +271,31 @@ public final class Instruments {
   /** Counts a connection that was closed at once because there were too many. */
   public void connectionRefused() {
     connectionRefusedTotal.add(1);
+  }
+
+  /**
+   * Counts an attempt to send an alert.
+   *
+   * @param kind what happened
+   * @param outcome delivered, failed or gone
+   */
+  public void alertAttempted(String kind, String outcome) {
+    alertAttemptTotal.add(
+        1, Attributes.of(TelemetryNames.KIND, kind, TelemetryNames.OUTCOME, outcome));
+  }
+
+  /**
+   * Counts alerts that are given up.
+   *
+   * @param reason expired or displaced
+   */
+  public void alertsGivenUp(String reason, int count) {
+    alertGivenUpTotal.add(count, Attributes.of(TelemetryNames.REASON, reason));
+  }
+
+  /** Shows how many alerts wait, on whichever server one looks. Called once. */
+  public void observePendingAlerts(Supplier<Integer> source) {
+    observe(TelemetryNames.ALERT_PENDING, "Alerts that wait to be sent, of all servers.", source);
   }
 
   /** Shows how many connections are open. Called once. */

@@ -37,6 +37,9 @@ final class TelemetryNames {
   static final String STREAM_ACTIVE = "sandkeeper.stream.active";
   static final String CERTIFICATE_EXPIRY = "sandkeeper.certificate.expiry";
   static final String CERTIFICATE_RELOAD_TOTAL = "sandkeeper.certificate.reload.total";
+  static final String ALERT_ATTEMPT_TOTAL = "sandkeeper.alert.attempt.total";
+  static final String ALERT_GIVEN_UP_TOTAL = "sandkeeper.alert.given_up.total";
+  static final String ALERT_PENDING = "sandkeeper.alert.pending";
 
   static final String USD = "{USD}";
   static final String SECONDS = "s";

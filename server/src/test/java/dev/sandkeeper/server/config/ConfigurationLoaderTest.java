@@ -52,6 +52,10 @@ final class ConfigurationLoaderTest {
     assertThat(configuration.execution().keep()).isEqualTo(Duration.ofMinutes(10));
     assertThat(configuration.files())
         .isEqualTo(new Configuration.Files(10_000_000, 50_000_000, 10_000));
+    assertThat(configuration.alerts())
+        .isEqualTo(
+            new Configuration.Alerts(
+                false, 16, 1000, 16, Duration.ofDays(7), Duration.ofSeconds(1)));
     assertThat(configuration.telemetry().otlpEndpoint()).isEmpty();
     assertThat(configuration.telemetry().prometheus()).isTrue();
   }
@@ -127,6 +131,9 @@ final class ConfigurationLoaderTest {
                 Duration.ofSeconds(5)));
     assertThat(configuration.files())
         .isEqualTo(new Configuration.Files(20_000_000, 1_000_000_000, 50));
+    assertThat(configuration.alerts())
+        .isEqualTo(
+            new Configuration.Alerts(true, 3, 50, 4, Duration.ofHours(1), Duration.ofMillis(200)));
     assertThat(configuration.telemetry())
         .isEqualTo(
             new Configuration.Telemetry(

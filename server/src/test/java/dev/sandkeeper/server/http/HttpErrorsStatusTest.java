@@ -37,6 +37,7 @@ class HttpErrorsStatusTest {
                   HOLD_ENDED,
                   PRICE_START_REFUSED,
                   FILE_REFUSED,
+                  WEBHOOK_DISABLED,
                   SEQUENCE_NOT_KEPT ->
                   400;
               case INVALID_CREDENTIALS -> 401;
@@ -48,12 +49,13 @@ class HttpErrorsStatusTest {
                   LIMIT_NOT_FOUND,
                   HOLD_NOT_FOUND,
                   API_KEY_NOT_FOUND,
+                  WEBHOOK_NOT_FOUND,
                   PRICE_NOT_FOUND,
                   FILE_NOT_FOUND ->
                   404;
               case REQUEST_ID_REUSED, ALREADY_EXISTS, CONCURRENT_CHANGE -> 409;
               case SIZE_LIMIT_EXCEEDED -> 413;
-              case QUOTA_EXCEEDED, TOO_MANY_LIMITS, TOO_MANY_REQUESTS -> 429;
+              case QUOTA_EXCEEDED, TOO_MANY_LIMITS, TOO_MANY_REQUESTS, TOO_MANY_WEBHOOKS -> 429;
               case INTERNAL -> 500;
               case ENGINE_UNAVAILABLE, DATABASE_UNAVAILABLE, SHUTTING_DOWN -> 503;
               case DEADLINE_EXCEEDED -> 504;

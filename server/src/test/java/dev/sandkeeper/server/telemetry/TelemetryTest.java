@@ -71,7 +71,10 @@ final class TelemetryTest {
               "sandkeeper_cleanup_duration_seconds_count{reason=\"EXPIRED\"} 1",
               "sandkeeper_cleanup_failed_total{reason=\"EXPIRED\"} 1.0",
               "sandkeeper_engine_call_duration_seconds_count",
-              "sandkeeper_ledger_latency_seconds_count{operation=\"admit\"} 1");
+              "sandkeeper_ledger_latency_seconds_count{operation=\"admit\"} 1",
+              "sandkeeper_alert_attempt_total{kind=\"test\",outcome=\"failed\"} 1.0",
+              "sandkeeper_alert_given_up_total{reason=\"displaced\"} 2.0",
+              "sandkeeper_alert_pending 7.0");
     }
   }
 
@@ -116,6 +119,9 @@ final class TelemetryTest {
     instruments.cleanedUp("EXPIRED", false, Duration.ofMillis(5));
     instruments.engineCalled("local", "create", Duration.ofMillis(20));
     instruments.ledgerCalled("admit", Duration.ofMillis(1));
+    instruments.alertAttempted("test", "failed");
+    instruments.alertsGivenUp("displaced", 2);
+    instruments.observePendingAlerts(() -> 7);
     instruments.observeSandboxes(
         () -> List.of(new ActiveSandboxes("acme", "standard", "local", "RUNNING", 3)));
     instruments.observeQuotas(() ->
