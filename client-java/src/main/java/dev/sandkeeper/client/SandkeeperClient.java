@@ -9,6 +9,7 @@ import dev.sandkeeper.v1.CostRecord;
 import dev.sandkeeper.v1.CostServiceGrpc;
 import dev.sandkeeper.v1.CreateApiKeyRequest;
 import dev.sandkeeper.v1.CreateApiKeyResponse;
+import dev.sandkeeper.v1.CreateModelPriceRequest;
 import dev.sandkeeper.v1.CreatePriceRequest;
 import dev.sandkeeper.v1.CreateSandboxRequest;
 import dev.sandkeeper.v1.CreateTenantRequest;
@@ -24,11 +25,13 @@ import dev.sandkeeper.v1.Execution;
 import dev.sandkeeper.v1.ExecutionServiceGrpc;
 import dev.sandkeeper.v1.FileServiceGrpc;
 import dev.sandkeeper.v1.GetExecutionRequest;
+import dev.sandkeeper.v1.GetModelPriceAtRequest;
 import dev.sandkeeper.v1.GetPriceAtRequest;
 import dev.sandkeeper.v1.GetQuotaRequest;
 import dev.sandkeeper.v1.GetQuotaResponse;
 import dev.sandkeeper.v1.GetSandboxRequest;
 import dev.sandkeeper.v1.GetSandboxUsageRequest;
+import dev.sandkeeper.v1.Hold;
 import dev.sandkeeper.v1.InvariantViolation;
 import dev.sandkeeper.v1.Limit;
 import dev.sandkeeper.v1.LimitPeriod;
@@ -44,21 +47,29 @@ import dev.sandkeeper.v1.ListExecutionsRequest;
 import dev.sandkeeper.v1.ListExecutionsResponse;
 import dev.sandkeeper.v1.ListLimitsRequest;
 import dev.sandkeeper.v1.ListLimitsResponse;
+import dev.sandkeeper.v1.ListModelPricesRequest;
 import dev.sandkeeper.v1.ListPricesRequest;
 import dev.sandkeeper.v1.ListSandboxesRequest;
 import dev.sandkeeper.v1.ListSandboxesResponse;
 import dev.sandkeeper.v1.ListTemplatesRequest;
 import dev.sandkeeper.v1.ListWebhooksRequest;
+import dev.sandkeeper.v1.LlmCost;
+import dev.sandkeeper.v1.ModelPrice;
 import dev.sandkeeper.v1.Price;
 import dev.sandkeeper.v1.PricingServiceGrpc;
 import dev.sandkeeper.v1.QuotaServiceGrpc;
 import dev.sandkeeper.v1.QuotaStatus;
+import dev.sandkeeper.v1.RecordLlmUsageRequest;
+import dev.sandkeeper.v1.RecordLlmUsageResponse;
+import dev.sandkeeper.v1.ReleaseRequest;
+import dev.sandkeeper.v1.ReserveRequest;
 import dev.sandkeeper.v1.RevokeApiKeyRequest;
 import dev.sandkeeper.v1.Sandbox;
 import dev.sandkeeper.v1.SandboxServiceGrpc;
 import dev.sandkeeper.v1.SandboxUsage;
 import dev.sandkeeper.v1.SendTestAlertRequest;
 import dev.sandkeeper.v1.SetLimitRequest;
+import dev.sandkeeper.v1.SettleRequest;
 import dev.sandkeeper.v1.SignalExecutionRequest;
 import dev.sandkeeper.v1.Template;
 import dev.sandkeeper.v1.TemplateServiceGrpc;
@@ -396,6 +407,60 @@ public final class SandkeeperClient implements AutoCloseable {
   public void deleteLimit(String limitId) {
     DeleteLimitRequest request = DeleteLimitRequest.newBuilder().setLimitId(limitId).build();
     calls.once(quotas, s -> s.deleteLimit(request));
+  }
+
+  /**
+   * Sets money aside for a language model's work. With a request id, which the request gets when it
+   * has none, it is safe to repeat, and is repeated by itself.
+   */
+  public Hold reserve(ReserveRequest request) {
+    ReserveRequest repeatable =
+        request.getRequestId().isEmpty()
+            ? request.toBuilder().setRequestId(UUID.randomUUID().toString()).build()
+            : request;
+    return calls.repeatable(quotas, s -> s.reserve(repeatable)).getHold();
+  }
+
+  /** Books what a language model's work came to, and gives the rest of its hold back. */
+  public Hold settle(String holdId, LlmCost cost) {
+    SettleRequest request = SettleRequest.newBuilder().setHoldId(holdId).setCost(cost).build();
+    return calls.repeatable(quotas, s -> s.settle(request)).getHold();
+  }
+
+  /** Gives a hold back, as nothing was spent. */
+  public Hold release(String holdId) {
+    ReleaseRequest request = ReleaseRequest.newBuilder().setHoldId(holdId).build();
+    return calls.repeatable(quotas, s -> s.release(request)).getHold();
+  }
+
+  /**
+   * Books a language model's work for which no money was set aside. Repeated as {@link #reserve}.
+   */
+  public RecordLlmUsageResponse recordLlmUsage(RecordLlmUsageRequest request) {
+    RecordLlmUsageRequest repeatable =
+        request.getRequestId().isEmpty()
+            ? request.toBuilder().setRequestId(UUID.randomUUID().toString()).build()
+            : request;
+    return calls.repeatable(costs, s -> s.recordLlmUsage(repeatable));
+  }
+
+  /** Adds a version of what a model's tokens cost. */
+  public ModelPrice createModelPrice(ModelPrice price) {
+    CreateModelPriceRequest request =
+        CreateModelPriceRequest.newBuilder().setModelPrice(price).build();
+    return calls.once(pricing, s -> s.createModelPrice(request)).getModelPrice();
+  }
+
+  /** Returns every version of models' prices, by model and start. */
+  public List<ModelPrice> listModelPrices() {
+    ListModelPricesRequest request = ListModelPricesRequest.getDefaultInstance();
+    return calls.repeatable(pricing, s -> s.listModelPrices(request)).getModelPricesList();
+  }
+
+  /** Returns the price of a model now. */
+  public ModelPrice getModelPrice(String model) {
+    GetModelPriceAtRequest request = GetModelPriceAtRequest.newBuilder().setModel(model).build();
+    return calls.repeatable(pricing, s -> s.getModelPriceAt(request)).getModelPrice();
   }
 
   /** Returns the cost records that match, newest first, page by page. */
