@@ -240,7 +240,7 @@ class QuotaServiceTest {
     try (HttpCaller http = new HttpCaller(server)) {
       HttpCaller.Answer reserved =
           http.post("/v1/holds", "{\"cost\": {\"amountNanoUsd\": \"1000\"}}");
-      assertThat(reserved.status()).isEqualTo(201);
+      assertThat(reserved.status()).isEqualTo(200);
       String hold = reserved.at("/hold/holdId").asText();
       HttpCaller.Answer settled =
           http.post("/v1/holds/" + hold + ":settle", "{\"cost\": {\"amountNanoUsd\": \"900\"}}");

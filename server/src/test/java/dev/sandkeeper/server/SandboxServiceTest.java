@@ -297,7 +297,7 @@ class SandboxServiceTest {
   @ParameterizedTest
   @EnumSource(
       value = LimitPeriod.class,
-      names = {"LIMIT_PERIOD_UNSPECIFIED", "UNRECOGNIZED"},
+      names = {"LIMIT_PERIOD_UNSPECIFIED", "LIMIT_PERIOD_MINUTE", "UNRECOGNIZED"},
       mode = EnumSource.Mode.EXCLUDE)
   void anExhaustedLimitSaysWhichHowMuchAndUntilWhen(LimitPeriod period) {
     String limitId = setLimit(period, 1000).getLimitId();
