@@ -3,6 +3,7 @@ package dev.sandkeeper.server;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
+import dev.sandkeeper.client.SandkeeperClient;
 import dev.sandkeeper.server.HttpCaller.Answer;
 import dev.sandkeeper.server.alert.Receiver;
 import dev.sandkeeper.server.base.ErrorReason;
@@ -99,6 +100,30 @@ class WebhookServiceTest {
       assertThat(deliveries.at("/deliveries/0/payload")).isEqualTo(sent.at("/delivery/payload"));
       assertThat(deleted.status()).isEqualTo(204);
       assertThat(http.delete("/v1/webhooks/" + webhookId).status()).isEqualTo(404);
+    }
+  }
+
+  @Test
+  void theSameByTheJavaClient() throws Exception {
+    try (Receiver receiver = Receiver.answering(200);
+        SandkeeperClient client =
+            SandkeeperClient.builder("127.0.0.1:" + server.port())
+                .apiKey(server.admin().secret())
+                .plaintext()
+                .build()) {
+      CreateWebhookResponse created = client.createWebhook(receiver.url());
+      String webhookId = created.getWebhook().getWebhookId();
+      Delivery sent = client.sendTestAlert(webhookId);
+      await().until(() -> receiver.requests().size() == 1);
+      ListDeliveriesRequest ofIt =
+          ListDeliveriesRequest.newBuilder().setWebhookId(webhookId).build();
+
+      assertThat(client.listWebhooks()).containsExactly(created.getWebhook());
+      assertThat(client.listDeliveries(ofIt))
+          .extracting(Delivery::getEventId)
+          .containsExactly(sent.getEventId());
+      client.deleteWebhook(webhookId);
+      assertThat(client.listWebhooks()).isEmpty();
     }
   }
 

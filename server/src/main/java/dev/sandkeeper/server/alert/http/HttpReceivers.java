@@ -19,11 +19,13 @@ import com.linecorp.armeria.common.RequestHeadersBuilder;
 import com.linecorp.armeria.common.SessionProtocol;
 import dev.sandkeeper.server.alert.Attempt;
 import dev.sandkeeper.server.alert.Receivers;
+import io.netty.handler.ssl.SslContextBuilder;
 import java.net.InetAddress;
 import java.net.URI;
 import java.time.Duration;
 import java.util.Map;
 import java.util.concurrent.ExecutionException;
+import java.util.function.Consumer;
 
 /**
  * Receivers over Armeria's client, as the JDK's connects to no address but the one that it looks up
@@ -42,11 +44,21 @@ public final class HttpReceivers implements Receivers, AutoCloseable {
    * @param timeout for connection and answer together
    */
   public HttpReceivers(Duration timeout) {
+    this(timeout, _ -> {});
+  }
+
+  /**
+   * Opens no connection yet.
+   *
+   * @param tls may have other certificates trusted than the JDK does
+   */
+  HttpReceivers(Duration timeout, Consumer<SslContextBuilder> tls) {
     this.timeout = timeout;
     this.factory =
         ClientFactory.builder()
             .connectTimeout(CONNECT_TIMEOUT)
             .proxyConfig(ProxyConfig.direct())
+            .tlsCustomizer(tls)
             .build();
   }
 
