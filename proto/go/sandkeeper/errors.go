@@ -46,15 +46,19 @@ type FieldViolation struct {
 	Description string
 }
 
-// QuotaExceeded holds the figures of a refusal because a limit has not enough money left, in nano-USD: 1 USD is
+// QuotaExceeded holds the figures of a refusal because a limit has not enough left; those of money in nano-USD: 1 USD is
 // 1,000,000,000.
 type QuotaExceeded struct {
 	// LimitID names the limit that refused; of several, the one that resets last.
 	LimitID string
-	// RemainingNanoUSD is what is left of it.
+	// Resource is what it limits, such as ALL_SPEND or CONCURRENT_SANDBOXES.
+	Resource string
+	// RemainingNanoUSD is what is left of a limit of money.
 	RemainingNanoUSD int64
-	// NeededNanoUSD is what the call needed.
+	// NeededNanoUSD is what the call needed of a limit of money.
 	NeededNanoUSD int64
+	// Remaining is what is left of a limit of sandboxes, cores or MiB.
+	Remaining int64
 	// ResetTime is when its next period begins; zero for a limit that never resets.
 	ResetTime time.Time
 }
@@ -145,7 +149,8 @@ func lost(code codes.Code) bool {
 
 // quotaExceeded reads the figures; one that a newer server leaves out stays zero.
 func quotaExceeded(metadata map[string]string) *QuotaExceeded {
-	quota := &QuotaExceeded{LimitID: metadata["limitId"]}
+	quota := &QuotaExceeded{LimitID: metadata["limitId"], Resource: metadata["resource"]}
+	quota.Remaining, _ = strconv.ParseInt(metadata["remaining"], 10, 64)
 	quota.RemainingNanoUSD, _ = strconv.ParseInt(metadata["remainingNanoUsd"], 10, 64)
 	quota.NeededNanoUSD, _ = strconv.ParseInt(metadata["neededNanoUsd"], 10, 64)
 	quota.ResetTime, _ = time.Parse(time.RFC3339Nano, metadata["resetTime"])

@@ -47,22 +47,29 @@ export class SandkeeperError extends Error {
   }
 }
 
-/** A refusal because a limit has not enough money left. Amounts are in nano-USD: 1 USD is 1,000,000,000. */
+/** A refusal because a limit has not enough left. Amounts of money are in nano-USD: 1 USD is 1,000,000,000. */
 export class QuotaExceededError extends SandkeeperError {
   override readonly name = "QuotaExceededError";
   /** The limit that refused; of several, the one that resets last. */
   readonly limitId: string;
-  /** What is left of it. */
+  /** What it limits, such as ALL_SPEND or CONCURRENT_SANDBOXES. */
+  readonly resource: string;
+  /** What is left of a limit of money. */
   readonly remainingNanoUsd: bigint;
-  /** What the call needed. */
+  /** What the call needed of a limit of money. */
   readonly neededNanoUsd: bigint;
+  /** What is left of a limit of sandboxes, cores or MiB. */
+  readonly remaining: bigint;
   /** When its next period begins; undefined for a limit that never resets. */
   readonly resetTime: Date | undefined;
 
   constructor(details: Details) {
     super(details);
-    const { limitId = "", remainingNanoUsd = "0", neededNanoUsd = "0", resetTime } = details.metadata;
+    const { limitId = "", resource = "", remaining = "0", resetTime } = details.metadata;
+    const { remainingNanoUsd = "0", neededNanoUsd = "0" } = details.metadata;
     this.limitId = limitId;
+    this.resource = resource;
+    this.remaining = BigInt(remaining);
     this.remainingNanoUsd = BigInt(remainingNanoUsd);
     this.neededNanoUsd = BigInt(neededNanoUsd);
     this.resetTime = resetTime === undefined ? undefined : new Date(resetTime);

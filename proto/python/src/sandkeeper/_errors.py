@@ -91,9 +91,19 @@ class QuotaExceededError(SandkeeperError):
         return self.metadata.get("limitId", "")
 
     @property
+    def resource(self) -> str:
+        """What it limits, such as ALL_SPEND or CONCURRENT_SANDBOXES."""
+        return self.metadata.get("resource", "")
+
+    @property
     def remaining_nano_usd(self) -> int:
-        """What is left of it, in nano-USD (1 USD is 1,000,000,000)."""
+        """What is left of a limit of money, in nano-USD (1 USD is 1,000,000,000)."""
         return int(self.metadata.get("remainingNanoUsd", "0"))
+
+    @property
+    def remaining(self) -> int:
+        """What is left of a limit of sandboxes, cores or MiB."""
+        return int(self.metadata.get("remaining", "0"))
 
     @property
     def reset_time(self) -> datetime | None:

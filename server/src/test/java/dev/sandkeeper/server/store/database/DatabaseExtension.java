@@ -3,6 +3,7 @@ package dev.sandkeeper.server.store.database;
 import com.zaxxer.hikari.HikariConfig;
 import com.zaxxer.hikari.HikariDataSource;
 import dev.sandkeeper.server.store.JooqTransactions;
+import java.sql.SQLException;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Random;
@@ -63,6 +64,12 @@ public final class DatabaseExtension implements BeforeAllCallback, AfterAllCallb
     if (postgres != null && url != null) {
       postgres.drop(url);
     }
+  }
+
+  /** Makes one more database, without anything in it, and returns its owner's way in. */
+  DataSource newEmptyDatabase() throws SQLException {
+    SharedPostgres shared = Objects.requireNonNull(postgres);
+    return shared.owner(shared.createEmpty());
   }
 
   /** Returns a pool of connections of the serving role. */

@@ -53,6 +53,13 @@ final class SharedPostgres implements AutoCloseable {
     return postgres.url(name);
   }
 
+  /** Makes a database without anything in it and returns its URL. */
+  String createEmpty() throws SQLException {
+    String name = "test_" + databases.incrementAndGet();
+    execute("create database %s owner %s".formatted(name, Roles.OWNER));
+    return postgres.url(name);
+  }
+
   void drop(String url) throws SQLException {
     execute("drop database " + url.substring(url.lastIndexOf('/') + 1) + " with (force)");
   }
