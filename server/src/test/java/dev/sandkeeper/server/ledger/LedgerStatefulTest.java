@@ -4,11 +4,13 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.ExecutionId;
+import dev.sandkeeper.server.base.RequestKey;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.TenantId;
 import dev.sandkeeper.server.engine.UsageReading;
 import dev.sandkeeper.server.ledger.Books.Wish;
+import dev.sandkeeper.server.store.LedgerRepositories;
 import dev.sandkeeper.server.store.database.DatabaseExtension;
 import java.math.BigDecimal;
 import java.math.RoundingMode;
@@ -23,6 +25,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Random;
+import java.util.UUID;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
@@ -53,6 +56,7 @@ final class LedgerStatefulTest {
   private static Instant now = Instant.parse("2028-02-28T22:58:13.007Z");
 
   private final Books books = new Books(database);
+  private final List<LlmSettlement> reserved = new ArrayList<>();
   private final Map<Step, Integer> done = new EnumMap<>(Step.class);
 
   private enum Step {
@@ -66,6 +70,8 @@ final class LedgerStatefulTest {
     EXTEND,
     CUT,
     SETTLE,
+    RESERVE,
+    SPEND,
     LIMIT,
     DELETE_LIMIT,
     PRICE
@@ -121,7 +127,15 @@ final class LedgerStatefulTest {
   @AfterAll
   static void everyKindOfStepWasTaken() {
     assertThat(DONE_BY_ALL)
-        .containsKeys(Step.ADMIT, Step.EXTEND, Step.SETTLE, Step.LIMIT, Step.CLOCK, Step.EXECUTE);
+        .containsKeys(
+            Step.ADMIT,
+            Step.EXTEND,
+            Step.SETTLE,
+            Step.RESERVE,
+            Step.SPEND,
+            Step.LIMIT,
+            Step.CLOCK,
+            Step.EXECUTE);
   }
 
   /** Runs a step; what it throws names the seed and the step. */
@@ -143,6 +157,8 @@ final class LedgerStatefulTest {
       return admit(random, tenant, pending);
     } else if (dice < 52 && !pending.isEmpty()) {
       return startOrRelease(random, pending, running);
+    } else if (dice < 55) {
+      return reserveOrSpend(random, tenant);
     } else if (dice < 58) {
       return limit(random, tenant);
     } else if (dice < 61) {
@@ -223,6 +239,44 @@ final class LedgerStatefulTest {
       case Admission.Replayed replayed -> throw new AssertionError(replayed);
       case Admission.OtherKind other -> throw new AssertionError(other);
     }
+  }
+
+  /**
+   * Sets money aside for a model's work, or ends what was, by more or less than that, or nothing.
+   */
+  private Step reserveOrSpend(Random random, TenantId tenant) {
+    LlmSpend spend =
+        new LlmSpend(
+            books.transactions, LedgerRepositories.llm(books.transactions), () -> now, _ -> {});
+    LlmCost cost = new LlmCost.Amount(new NanoUsd(random.nextInt(20_000_000)), "");
+    if (reserved.isEmpty() || random.nextBoolean()) {
+      List<QuotaStatus> before = books.quotas(tenant, now);
+      try {
+        LlmHold hold =
+            spend.reserve(
+                new LlmReservation(
+                    tenant,
+                    new RequestKey(new UUID(random.nextLong(), random.nextLong()), new byte[32]),
+                    Books.attribution(
+                        scopeId(random), scopeId(random), scopeId(random), scopeId(random)),
+                    cost,
+                    Duration.ofSeconds(1 + random.nextInt(7200))));
+        reserved.add(new LlmSettlement(tenant, Optional.empty(), hold.holdId(), Optional.of(cost)));
+      } catch (SandkeeperException e) {
+        assertThat(e.reason()).isEqualTo(ErrorReason.QUOTA_EXCEEDED);
+        assertThat(books.quotas(tenant, now)).isEqualTo(before);
+      }
+      return Step.RESERVE;
+    }
+    LlmSettlement other = reserved.remove(random.nextInt(reserved.size()));
+    Optional<LlmCost> spent = random.nextInt(4) == 0 ? Optional.empty() : Optional.of(cost);
+    spend.releaseExpired();
+    try {
+      spend.end(new LlmSettlement(other.tenantId(), Optional.empty(), other.holdId(), spent));
+    } catch (SandkeeperException e) {
+      assertThat(e.reason()).isEqualTo(ErrorReason.HOLD_ENDED); // it had expired
+    }
+    return Step.SPEND;
   }
 
   private Step startOrRelease(Random random, List<Model> pending, List<Model> running) {

@@ -10,6 +10,7 @@ import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.TenantId;
 import dev.sandkeeper.server.store.database.DatabaseExtension;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
@@ -203,6 +204,41 @@ final class LimitsTest {
   }
 
   @Test
+  void thresholdAppendsItsAlertWithWhatReachedIt() {
+    TenantId tenant = books.tenant();
+    database
+        .context()
+        .execute(
+            "insert into webhook (webhook_id, tenant_id, url, secret, create_time, resume_time)"
+                + " values ('aaaaaaaaaaaaaaaaaaaa', ?, 'https://example.com/', ?, now(), now())",
+            tenant.value(),
+            new byte[32]);
+    Limit limit =
+        books.limit(
+            withThresholds(
+                money(tenant, LimitScope.USER, "user", 100 * NANO_USD_PER_SECOND), List.of(50)),
+            NOON);
+    SandboxId sandbox =
+        books.run(
+            books.wish(tenant).withAttribution(SOMEBODY).withTimeout(Duration.ofMinutes(1)), NOON);
+    books.extend(sandbox, NOON.plusSeconds(49));
+    assertThat(alerts(tenant)).isEmpty();
+
+    books.settle(sandbox, NOON.plusSeconds(55));
+
+    assertThat(alerts(tenant))
+        .singleElement()
+        .asString()
+        .contains(
+            "\"type\":\"limit_threshold\"",
+            "\"limitId\": \"" + limit.limitId() + "\"",
+            "\"scope\": \"USER\"",
+            "\"threshold\": 50",
+            "\"spent\": \"" + 55 * NANO_USD_PER_SECOND + "\"",
+            "\"resetTime\": \"2026-03-11T00:00:00Z\"");
+  }
+
+  @Test
   void deniedRequestFiresNothing() {
     TenantId tenant = books.tenant();
     books.limit(
@@ -392,6 +428,13 @@ final class LimitsTest {
                 + " tenant_id = ? order by threshold, period_start",
             tenant.value())
         .fetch(0, Integer.class);
+  }
+
+  private static List<String> alerts(TenantId tenant) {
+    return database
+        .context()
+        .resultQuery("select payload from outbox where tenant_id = ?", tenant.value())
+        .fetch(0, String.class);
   }
 
   private static int overruns() {

@@ -41,7 +41,8 @@ class MigrationsTest {
 
     Migrations.apply(owner);
 
-    assertThat(context.fetch("select subject || ': ' || detail from ledger_violations()")).isEmpty();
+    assertThat(context.fetch("select subject || ': ' || detail from ledger_violations()"))
+        .isEmpty();
     assertThat(context.fetchOne("select user_id, charged_amounts from hold").formatCSV())
         .contains("ada");
     // The day it began in, the next one, and the month.
@@ -49,11 +50,10 @@ class MigrationsTest {
         .isEqualTo(3);
     context.fetch(
         "select ledger_settle('aaaaaaaaaaaaaaaaaaaa', 1, null, null, null, false, '2026-03-11 00:00:10+00', 'TERMINATED')");
-    assertThat(context.fetch("select subject || ': ' || detail from ledger_violations()")).isEmpty();
+    assertThat(context.fetch("select subject || ': ' || detail from ledger_violations()"))
+        .isEmpty();
     assertThat(
-            context
-                .fetchSingle("select sum(spent)::bigint from quota_period")
-                .get(0, Long.class))
+            context.fetchSingle("select sum(spent)::bigint from quota_period").get(0, Long.class))
         .isEqualTo(2 * 40 * 30_250);
   }
 }
