@@ -44,6 +44,13 @@ final class Lab implements AutoCloseable {
     return workplace;
   }
 
+  /** Opens the ledger by itself, without a server. */
+  LedgerLab openLedger() throws IOException {
+    LedgerLab ledger = LedgerLab.open(data);
+    endLater(ledger::close);
+    return ledger;
+  }
+
   /** Makes a raw container like a sandbox that runs; it does not run yet. */
   RawContainer makeRawContainer(Workplace like) throws IOException, InterruptedException {
     RawContainer container = RawContainer.like(like.sandbox().id(), data);

@@ -1,5 +1,6 @@
 package dev.sandkeeper.bench;
 
+import dev.sandkeeper.server.ledger.LimitScope;
 import java.util.List;
 import java.util.stream.Collectors;
 
@@ -12,7 +13,15 @@ final class Rows {
           new CodeWarm(),
           new StreamStdout(),
           new SlowReaderMemory(),
-          new ServeStart());
+          new ServeStart(),
+          LedgerPairs.hot("ledger_hot_32", 32, List.of(), 0.6),
+          LedgerPairs.hot("ledger_hot_128", 128, List.of(), 1.0),
+          LedgerPairs.hot(
+              "ledger_hot_3levels", 32, List.of(LimitScope.USER, LimitScope.CONVERSATION), 0.4),
+          new LedgerPairs("ledger_hot_slow_disk", 32, 1, List.of(), 1, true, 0.35),
+          new LedgerPairs("ledger_hot_2replicas", 32, 1, List.of(), 2, false, 0.3),
+          new LedgerPairs("ledger_spread", 32, 1000, List.of(), 1, false, 0.4),
+          new LedgerIdle());
 
   private Rows() {}
 

@@ -43,7 +43,7 @@ class MigrationsTest {
 
     assertThat(context.fetch("select subject || ': ' || detail from ledger_violations()"))
         .isEmpty();
-    assertThat(context.fetchOne("select user_id, charged_amounts from hold").formatCSV())
+    assertThat(context.fetchSingle("select user_id, charged_amounts from hold").formatCSV())
         .contains("ada");
     // The day it began in, the next one, and the month.
     assertThat(context.fetchSingle("select cardinality(charged_limits) from hold").get(0))
