@@ -291,8 +291,11 @@ DECLARE
 BEGIN
   PERFORM ledger_lock_tenants(p_tenant_id);
   PERFORM FROM hold h WHERE h.hold_id = ANY (p_hold_id) ORDER BY h.hold_id FOR NO KEY UPDATE;
-  -- The first item of a hold that is open ends it.
-  WITH ending AS MATERIALIZED (
+  -- By their ids first: with the tenant beside them, a plan made on an empty table goes through all that a tenant ever had.
+  WITH held AS MATERIALIZED (
+    SELECT h.* FROM hold h WHERE h.hold_id = ANY (p_hold_id)
+  ), ending AS MATERIALIZED (
+    -- The first item of a hold that is open ends it.
     SELECT DISTINCT ON (h.hold_id) i.item::int, i.release, h.hold_id, h.tenant_id, h.organisation_id, h.user_id, h.conversation_id,
            h.path, h.agent_id, h.task_id, h.correlation_id, h.workflow_id, h.create_time, h.charged_limits, h.charged_periods,
            h.charged_amounts, i.model, c.model_price_version_id, i.input_tokens, i.cached_input_tokens, i.output_tokens,
@@ -300,7 +303,7 @@ BEGIN
     FROM unnest(
       p_tenant_id, p_agent_id, p_hold_id, p_amount_nano_usd, p_model, p_input_tokens, p_cached_input_tokens, p_output_tokens, p_release)
       WITH ORDINALITY AS i (tenant_id, agent_id, hold_id, amount, model, input_tokens, cached_input_tokens, output_tokens, release, item)
-    JOIN hold h ON h.hold_id = i.hold_id AND h.tenant_id = i.tenant_id AND h.kind = 'LLM' AND h.state = 'OPEN'
+    JOIN held h ON h.hold_id = i.hold_id AND h.tenant_id = i.tenant_id AND h.kind = 'LLM' AND h.state = 'OPEN'
       AND (i.agent_id IS NULL OR i.agent_id = h.agent_id)
     -- At the price of the time of the reservation, to whose period it is booked.
     LEFT JOIN LATERAL llm_cost(i.model, i.input_tokens, i.cached_input_tokens, i.output_tokens, h.create_time) AS c ON i.amount IS NULL
@@ -335,6 +338,9 @@ BEGIN
     v_lines.items, v_lines.limits, v_lines.starts, v_lines.booked, v_lines.held, v_lines.zeros, v_lines.guarded, NULL, v_now);
 
   RETURN QUERY
+    WITH held AS MATERIALIZED (
+      SELECT h.* FROM hold h WHERE h.hold_id = ANY (p_hold_id)
+    )
     SELECT i.item::int,
            CASE WHEN h.hold_id IS NULL THEN 'UNKNOWN' WHEN i.item = ANY (v_lines.ended) THEN 'ENDED'
              WHEN h.state = 'OPEN' THEN 'NO_PRICE'
@@ -344,7 +350,7 @@ BEGIN
     FROM unnest(
       p_tenant_id, p_agent_id, p_hold_id, p_amount_nano_usd, p_model, p_input_tokens, p_cached_input_tokens, p_output_tokens, p_release)
       WITH ORDINALITY AS i (tenant_id, agent_id, hold_id, amount, model, input_tokens, cached_input_tokens, output_tokens, release, item)
-    LEFT JOIN hold h ON h.hold_id = i.hold_id AND h.tenant_id = i.tenant_id AND h.kind = 'LLM'
+    LEFT JOIN held h ON h.hold_id = i.hold_id AND h.tenant_id = i.tenant_id AND h.kind = 'LLM'
       AND (i.agent_id IS NULL OR i.agent_id = h.agent_id)
     LEFT JOIN LATERAL llm_cost(i.model, i.input_tokens, i.cached_input_tokens, i.output_tokens, h.create_time) AS c
       ON i.amount IS NULL AND i.item <> ALL (v_lines.ended);

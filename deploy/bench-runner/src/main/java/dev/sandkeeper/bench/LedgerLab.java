@@ -44,11 +44,10 @@ import java.util.UUID;
 
 /** The ledger by itself, on an embedded database of its own, without a server around it. */
 final class LedgerLab {
-  /** As many as a server has by default. */
-  private static final PoolSettings POOL =
-      new PoolSettings(10, Duration.ofSeconds(10), Duration.ofSeconds(30));
+  /** A ledger has a batch of reservations and one of settlements in flight, and no more. */
+  private static final int LEDGER_CONNECTIONS = 3;
 
-  private static final int SPARE_CONNECTIONS_FOR_RAW = 128;
+  private static final int RAW_CONNECTIONS = 130;
   private static final NanoUsd RESERVED = new NanoUsd(1000);
   private static final NanoUsd SPENT = new NanoUsd(900);
   private static final byte[] HASH = new byte[32];
@@ -56,28 +55,21 @@ final class LedgerLab {
   private final Deque<AutoCloseable> parts = new ArrayDeque<>();
   private final Properties passwords = new Properties();
   private final String url;
+  private final Database database;
   private final JooqTransactions transactions;
 
   private LedgerLab(Path folder) throws IOException {
     Path data = Files.createTempDirectory(folder, "ledger");
     int port = freePort();
     DataFolder lock = part(DataFolder.open(data));
-    Database database =
-        part(
-            Database.embedded(
-                lock,
-                port,
-                new PoolSettings(
-                    POOL.size() + SPARE_CONNECTIONS_FOR_RAW,
-                    POOL.acquireTimeout(),
-                    POOL.statementTimeout()),
-                new SecureRandom()));
+    database = part(Database.embedded(lock, port, pool(RAW_CONNECTIONS), new SecureRandom()));
     try (Reader file = Files.newBufferedReader(data.resolve("postgresql/passwords"))) {
       passwords.load(file);
     }
     url = "jdbc:postgresql://127.0.0.1:" + port + "/sandkeeper";
-    transactions = new JooqTransactions(database.dataSource(), new SecureRandom());
+    transactions = connectLedger();
     sql("create table raw_insert (id bigint generated always as identity primary key, a bigint)");
+    sql("grant insert on raw_insert to sandkeeper_server");
   }
 
   static LedgerLab open(Path folder) throws IOException {
@@ -86,7 +78,8 @@ final class LedgerLab {
 
   /** Runs SQL that only the superuser may. */
   void sql(String text) {
-    try (Connection connection = connect();
+    try (Connection connection =
+            DriverManager.getConnection(url, "postgres", passwords.getProperty("superuser"));
         Statement statement = connection.createStatement()) {
       statement.execute(text);
     } catch (SQLException e) {
@@ -94,13 +87,10 @@ final class LedgerLab {
     }
   }
 
-  /** Returns a connection of its own, of the superuser. */
+  /** Returns a connection for somebody who inserts raw rows. */
   Connection connect() {
     try {
-      Connection connection =
-          DriverManager.getConnection(url, "postgres", passwords.getProperty("superuser"));
-      parts.push(connection);
-      return connection;
+      return part(database.dataSource().getConnection());
     } catch (SQLException e) {
       throw new BenchException(String.valueOf(e.getMessage()));
     }
@@ -111,17 +101,25 @@ final class LedgerLab {
     return new LlmSpend(transactions, repository(), Instant::now, _ -> {});
   }
 
-  /** Returns the ledger as another server has it, with a pool of its own. */
+  /** Returns the ledger as another server has it, with connections of its own. */
   LlmSpend anotherSpend() {
+    JooqTransactions others = connectLedger();
+    return new LlmSpend(others, LedgerRepositories.llm(others), Instant::now, _ -> {});
+  }
+
+  private JooqTransactions connectLedger() {
     Database other =
         part(
             Database.outside(
                 url,
                 new Credentials("sandkeeper_owner", passwords.getProperty("owner")),
                 new Credentials("sandkeeper_server", passwords.getProperty("server")),
-                POOL));
-    JooqTransactions others = new JooqTransactions(other.dataSource(), new SecureRandom());
-    return new LlmSpend(others, LedgerRepositories.llm(others), Instant::now, _ -> {});
+                pool(LEDGER_CONNECTIONS)));
+    return new JooqTransactions(other.dataSource(), new SecureRandom());
+  }
+
+  private static PoolSettings pool(int size) {
+    return new PoolSettings(size, Duration.ofSeconds(10), Duration.ofSeconds(30));
   }
 
   LlmRepository repository() {
