@@ -67,6 +67,23 @@ public final class SandboxHandle implements AutoCloseable {
     return client.getUsage(id);
   }
 
+  /**
+   * Pauses the sandbox, which stays as it is and costs less, until {@link #resume}; one that is
+   * paused stays so.
+   */
+  public Sandbox pause() {
+    return client.pauseSandbox(id);
+  }
+
+  /**
+   * Lets a paused sandbox go on; one that runs stays as it is.
+   *
+   * @throws QuotaExceededException when a limit has not enough left; it stays paused
+   */
+  public Sandbox resume() {
+    return client.resumeSandbox(id);
+  }
+
   /** Ends the sandbox at once and returns it as it is then; one that has ended stays as it is. */
   public Sandbox terminate() {
     return client.terminateSandbox(id);

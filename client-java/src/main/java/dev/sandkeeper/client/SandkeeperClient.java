@@ -55,6 +55,7 @@ import dev.sandkeeper.v1.ListTemplatesRequest;
 import dev.sandkeeper.v1.ListWebhooksRequest;
 import dev.sandkeeper.v1.LlmCost;
 import dev.sandkeeper.v1.ModelPrice;
+import dev.sandkeeper.v1.PauseSandboxRequest;
 import dev.sandkeeper.v1.Price;
 import dev.sandkeeper.v1.PricingServiceGrpc;
 import dev.sandkeeper.v1.QuotaServiceGrpc;
@@ -63,6 +64,7 @@ import dev.sandkeeper.v1.RecordLlmUsageRequest;
 import dev.sandkeeper.v1.RecordLlmUsageResponse;
 import dev.sandkeeper.v1.ReleaseRequest;
 import dev.sandkeeper.v1.ReserveRequest;
+import dev.sandkeeper.v1.ResumeSandboxRequest;
 import dev.sandkeeper.v1.RevokeApiKeyRequest;
 import dev.sandkeeper.v1.Sandbox;
 import dev.sandkeeper.v1.SandboxServiceGrpc;
@@ -100,9 +102,10 @@ import java.util.stream.Stream;
  * }</pre>
  *
  * <p>Methods block, and throw {@link SandkeeperException} when their call fails. Calls that only
- * read, that create by a request id, and {@link #terminateSandbox} are tried up to three times when
- * the server cannot be reached, as arriving twice does no harm; all others are made once. Calls
- * that create something carry a request id, made here unless the caller gave one.
+ * read, that create by a request id, and {@link #pauseSandbox}, {@link #resumeSandbox} and {@link
+ * #terminateSandbox} are tried up to three times when the server cannot be reached, as arriving
+ * twice does no harm; all others are made once. Calls that create something carry a request id,
+ * made here unless the caller gave one.
  */
 public final class SandkeeperClient implements AutoCloseable {
   private static final Duration SHUTDOWN_TIMEOUT = Duration.ofSeconds(5);
@@ -209,6 +212,23 @@ public final class SandkeeperClient implements AutoCloseable {
                 sandboxes, s -> s.listSandboxes(request.toBuilder().setPageToken(token).build())),
         ListSandboxesResponse::getSandboxesList,
         ListSandboxesResponse::getNextPageToken);
+  }
+
+  /** Pauses a sandbox, which stays as it is and costs less; on a paused one it changes nothing. */
+  public Sandbox pauseSandbox(String sandboxId) {
+    PauseSandboxRequest request = PauseSandboxRequest.newBuilder().setSandboxId(sandboxId).build();
+    return calls.repeatable(sandboxes, s -> s.pauseSandbox(request)).getSandbox();
+  }
+
+  /**
+   * Lets a paused sandbox go on; on one that runs it changes nothing.
+   *
+   * @throws QuotaExceededException when a limit has not enough left; it stays paused
+   */
+  public Sandbox resumeSandbox(String sandboxId) {
+    ResumeSandboxRequest request =
+        ResumeSandboxRequest.newBuilder().setSandboxId(sandboxId).build();
+    return calls.repeatable(sandboxes, s -> s.resumeSandbox(request)).getSandbox();
   }
 
   /** Ends a sandbox at once and returns it as it is then; on an ended one it changes nothing. */

@@ -8,7 +8,11 @@ import dev.sandkeeper.v1.CreateSandboxResponse;
 import dev.sandkeeper.v1.GetSandboxRequest;
 import dev.sandkeeper.v1.GetSandboxResponse;
 import dev.sandkeeper.v1.LimitPeriod;
+import dev.sandkeeper.v1.PauseSandboxRequest;
+import dev.sandkeeper.v1.PauseSandboxResponse;
 import dev.sandkeeper.v1.QuotaServiceGrpc;
+import dev.sandkeeper.v1.ResumeSandboxRequest;
+import dev.sandkeeper.v1.ResumeSandboxResponse;
 import dev.sandkeeper.v1.Sandbox;
 import dev.sandkeeper.v1.SandboxServiceGrpc;
 import dev.sandkeeper.v1.SetLimitRequest;
@@ -94,6 +98,18 @@ class CallsTest {
     withClient(flaky, client -> client.terminateSandbox(SANDBOX));
 
     assertThat(flaky.calls).hasSize(2);
+  }
+
+  @Test
+  void pausesAndResumesAreRepeated() {
+    Flaky pauses = new Flaky(away);
+    Flaky resumes = new Flaky(away);
+
+    withClient(pauses, client -> client.sandbox(SANDBOX).pause());
+    withClient(resumes, client -> client.sandbox(SANDBOX).resume());
+
+    assertThat(pauses.calls).hasSize(2);
+    assertThat(resumes.calls).hasSize(2);
   }
 
   @Test
@@ -215,6 +231,18 @@ class CallsTest {
     public void terminateSandbox(
         TerminateSandboxRequest request, StreamObserver<TerminateSandboxResponse> observer) {
       answer(request, observer, TerminateSandboxResponse.getDefaultInstance());
+    }
+
+    @Override
+    public void pauseSandbox(
+        PauseSandboxRequest request, StreamObserver<PauseSandboxResponse> observer) {
+      answer(request, observer, PauseSandboxResponse.getDefaultInstance());
+    }
+
+    @Override
+    public void resumeSandbox(
+        ResumeSandboxRequest request, StreamObserver<ResumeSandboxResponse> observer) {
+      answer(request, observer, ResumeSandboxResponse.getDefaultInstance());
     }
 
     private static Sandbox sandbox() {

@@ -1,5 +1,6 @@
 package dev.sandkeeper.server;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
@@ -50,9 +51,12 @@ import io.grpc.stub.ClientCalls;
 import io.grpc.stub.StreamObserver;
 import java.time.Instant;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BiConsumer;
 import java.util.stream.Stream;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -74,6 +78,41 @@ class AccessServiceTest {
           SandboxServiceProto.getDescriptor(),
           TemplateServiceProto.getDescriptor(),
           WebhookServiceProto.getDescriptor());
+
+  /** How each call that starts compute is refused once a limit has nothing left. */
+  private static final Map<String, BiConsumer<Caller, String>> WITHOUT_BUDGET =
+      Map.of(
+          "CreateSandbox",
+          (caller, _) -> refusedByLimit(caller::create),
+          "ResumeSandbox",
+          (caller, sandbox) -> {
+            caller.pause(sandbox); // which what was held for running pays for
+            refusedByLimit(() -> caller.resume(sandbox));
+          },
+          "Execute",
+          (caller, sandbox) -> {
+            // It runs on the sandbox's paid time: not when that is over, nor when it is for a
+            // pause.
+            var _ =
+                server
+                    .database()
+                    .ownerContext()
+                    .execute(
+                        "update sandbox set paid_until = start_time where sandbox_id = ?", sandbox);
+            Refusal.of(
+                Status.Code.FAILED_PRECONDITION,
+                ErrorReason.SANDBOX_NOT_RUNNING,
+                () -> caller.shell(sandbox, "true"));
+            caller.pause(sandbox);
+            Refusal.of(
+                Status.Code.FAILED_PRECONDITION,
+                ErrorReason.SANDBOX_PAUSED,
+                () -> caller.shell(sandbox, "true"));
+          });
+
+  private static void refusedByLimit(ThrowingCallable call) {
+    Refusal.of(Status.Code.RESOURCE_EXHAUSTED, ErrorReason.QUOTA_EXCEEDED, call);
+  }
 
   static Stream<MethodDescriptor> everyRpc() {
     return CONTRACT.stream()
@@ -110,7 +149,7 @@ class AccessServiceTest {
                     Stream.of("grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"))
                 .toList());
     assertThat(rpcsThatStartCompute().map(MethodDescriptor::getName))
-        .containsExactlyInAnyOrder("CreateSandbox", "Execute");
+        .containsExactlyInAnyOrderElementsOf(WITHOUT_BUDGET.keySet());
   }
 
   /** What starts compute must be known here: a new one has to say how it is refused. */
@@ -131,24 +170,8 @@ class AccessServiceTest {
             .getLimit()
             .getLimitId();
     try {
-      switch (method.getName()) {
-        case "CreateSandbox" ->
-            Refusal.of(
-                Status.Code.RESOURCE_EXHAUSTED, ErrorReason.QUOTA_EXCEEDED, () -> caller.create());
-        case "Execute" -> {
-          // Runs on the sandbox's paid time; when that is over nothing starts.
-          var _ =
-              server
-                  .database()
-                  .ownerContext()
-                  .execute(
-                      "update sandbox set paid_until = start_time where sandbox_id = ?", sandbox);
-          Refusal refusal = Refusal.of(() -> caller.shell(sandbox, "true"));
-          assertThat(refusal.code())
-              .isIn(Status.Code.RESOURCE_EXHAUSTED, Status.Code.FAILED_PRECONDITION);
-        }
-        default -> throw new AssertionError(method.getFullName() + " starts compute unseen");
-      }
+      assertThat(WITHOUT_BUDGET).containsKey(method.getName());
+      requireNonNull(WITHOUT_BUDGET.get(method.getName())).accept(caller, sandbox);
     } finally {
       var _ =
           server

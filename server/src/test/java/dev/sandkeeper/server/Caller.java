@@ -21,8 +21,10 @@ import dev.sandkeeper.v1.GetSandboxRequest;
 import dev.sandkeeper.v1.GetSandboxUsageRequest;
 import dev.sandkeeper.v1.Language;
 import dev.sandkeeper.v1.ListCostRecordsRequest;
+import dev.sandkeeper.v1.PauseSandboxRequest;
 import dev.sandkeeper.v1.PricingServiceGrpc;
 import dev.sandkeeper.v1.QuotaServiceGrpc;
+import dev.sandkeeper.v1.ResumeSandboxRequest;
 import dev.sandkeeper.v1.Sandbox;
 import dev.sandkeeper.v1.SandboxServiceGrpc;
 import dev.sandkeeper.v1.SandboxUsage;
@@ -150,6 +152,20 @@ public final class Caller {
   public Sandbox get(String sandboxId) {
     return sandboxes()
         .getSandbox(GetSandboxRequest.newBuilder().setSandboxId(sandboxId).build())
+        .getSandbox();
+  }
+
+  /** Pauses a sandbox. */
+  public Sandbox pause(String sandboxId) {
+    return sandboxes()
+        .pauseSandbox(PauseSandboxRequest.newBuilder().setSandboxId(sandboxId).build())
+        .getSandbox();
+  }
+
+  /** Resumes a sandbox. */
+  public Sandbox resume(String sandboxId) {
+    return sandboxes()
+        .resumeSandbox(ResumeSandboxRequest.newBuilder().setSandboxId(sandboxId).build())
         .getSandbox();
   }
 

@@ -277,6 +277,7 @@ public final class RunningServer implements BeforeAllCallback, AfterEachCallback
     ListSandboxesRequest live =
         ListSandboxesRequest.newBuilder()
             .addStates(SandboxState.SANDBOX_STATE_RUNNING)
+            .addStates(SandboxState.SANDBOX_STATE_PAUSED)
             .addStates(SandboxState.SANDBOX_STATE_STOPPING)
             .setPageSize(1000)
             .build();

@@ -63,6 +63,7 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
           Code.NOT_FOUND;
       case REQUEST_ID_REUSED, ALREADY_EXISTS -> Code.ALREADY_EXISTS;
       case SANDBOX_NOT_RUNNING,
+          SANDBOX_PAUSED,
           INTERPRETER_MISSING,
           NO_PRICE_FOR_TIER,
           NO_PRICE_FOR_MODEL,

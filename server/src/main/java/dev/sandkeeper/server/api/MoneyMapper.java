@@ -16,6 +16,7 @@ final class MoneyMapper {
     SandboxUsage.Builder proto =
         SandboxUsage.newBuilder()
             .setLifetime(Times.toProto(usage.lifetime()))
+            .setPausedTime(Times.toProto(usage.paused()))
             .setExecutionCount(usage.executionCount())
             .setCostNanoUsd(usage.cost().value());
     usage.cpuMicros().ifPresent(proto::setCpuMicros);
@@ -33,7 +34,10 @@ final class MoneyMapper {
             .setBasis(toProto(price.basis()))
             .setUsdPerSecond(decimal(price.rates().usdPerSecond()))
             .setUsdPerCoreSecond(decimal(price.rates().usdPerCoreSecond()))
-            .setUsdPerGibSecond(decimal(price.rates().usdPerGibSecond()));
+            .setUsdPerGibSecond(decimal(price.rates().usdPerGibSecond()))
+            .setPausedUsdPerSecond(decimal(price.pausedRates().usdPerSecond()))
+            .setPausedUsdPerCoreSecond(decimal(price.pausedRates().usdPerCoreSecond()))
+            .setPausedUsdPerGibSecond(decimal(price.pausedRates().usdPerGibSecond()));
     if (price.startTime().isAfter(Instant.EPOCH)) { // the epoch stands for since ever
       proto.setStartTime(Times.toProto(price.startTime()));
     }
@@ -46,6 +50,14 @@ final class MoneyMapper {
         new BigDecimal(proto.getUsdPerSecond()),
         new BigDecimal(proto.getUsdPerCoreSecond()),
         new BigDecimal(proto.getUsdPerGibSecond()));
+  }
+
+  static Rates pausedRates(Price proto) {
+    Rates unsaid = rates(proto).ofPausedTime();
+    return new Rates(
+        decimal(proto.getPausedUsdPerSecond(), unsaid.usdPerSecond()),
+        decimal(proto.getPausedUsdPerCoreSecond(), unsaid.usdPerCoreSecond()),
+        decimal(proto.getPausedUsdPerGibSecond(), unsaid.usdPerGibSecond()));
   }
 
   static PriceBasis fromProto(dev.sandkeeper.v1.PriceBasis basis) {
@@ -67,7 +79,8 @@ final class MoneyMapper {
             .setEndTime(Times.toProto(cost.toTime()))
             .setEstimated(cost.estimated())
             .setShare(Times.toProto(cost.share()))
-            .setAmountNanoUsd(cost.amount().value());
+            .setAmountNanoUsd(cost.amount().value())
+            .setPaused(cost.paused());
     cost.sandboxId().ifPresent(sandboxId -> proto.setSandboxId(sandboxId.value()));
     cost.executionId().ifPresent(executionId -> proto.setExecutionId(executionId.value()));
     cost.priceId().ifPresent(proto::setPriceId);
@@ -87,6 +100,10 @@ final class MoneyMapper {
       case ALLOCATED -> dev.sandkeeper.v1.PriceBasis.PRICE_BASIS_ALLOCATED;
       case MEASURED -> dev.sandkeeper.v1.PriceBasis.PRICE_BASIS_MEASURED;
     };
+  }
+
+  private static BigDecimal decimal(String given, BigDecimal unsaid) {
+    return given.isEmpty() ? unsaid : new BigDecimal(given);
   }
 
   static String decimal(BigDecimal value) {

@@ -82,6 +82,7 @@ final class PricingApi extends PricingServiceGrpc.PricingServiceImplBase {
                         asked.getTier(),
                         MoneyMapper.fromProto(asked.getBasis()),
                         MoneyMapper.rates(asked),
+                        MoneyMapper.pausedRates(asked),
                         start,
                         clock.now());
                 record(transaction, principal, principal.tenantId(), "created " + created);

@@ -24,6 +24,10 @@ import dev.sandkeeper.v1.GetSandboxUsageRequest;
 import dev.sandkeeper.v1.GetSandboxUsageResponse;
 import dev.sandkeeper.v1.ListSandboxesRequest;
 import dev.sandkeeper.v1.ListSandboxesResponse;
+import dev.sandkeeper.v1.PauseSandboxRequest;
+import dev.sandkeeper.v1.PauseSandboxResponse;
+import dev.sandkeeper.v1.ResumeSandboxRequest;
+import dev.sandkeeper.v1.ResumeSandboxResponse;
 import dev.sandkeeper.v1.SandboxServiceGrpc;
 import dev.sandkeeper.v1.TerminateSandboxRequest;
 import dev.sandkeeper.v1.TerminateSandboxResponse;
@@ -113,6 +117,36 @@ final class SandboxApi extends SandboxServiceGrpc.SandboxServiceImplBase {
               .setNextPageToken(PageTokens.next(page, query))
               .build();
         });
+  }
+
+  @Override
+  public void pauseSandbox(
+      PauseSandboxRequest request, StreamObserver<PauseSandboxResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.RUN,
+        principal ->
+            PauseSandboxResponse.newBuilder()
+                .setSandbox(
+                    SandboxMapper.toProto(
+                        sandboxes.pause(principal, new SandboxId(request.getSandboxId()))))
+                .build());
+  }
+
+  @Override
+  public void resumeSandbox(
+      ResumeSandboxRequest request, StreamObserver<ResumeSandboxResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.RUN,
+        principal ->
+            ResumeSandboxResponse.newBuilder()
+                .setSandbox(
+                    SandboxMapper.toProto(
+                        sandboxes.resume(principal, new SandboxId(request.getSandboxId()))))
+                .build());
   }
 
   @Override

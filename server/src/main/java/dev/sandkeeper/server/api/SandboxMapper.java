@@ -3,6 +3,7 @@ package dev.sandkeeper.server.api;
 import dev.sandkeeper.server.base.RequestKey;
 import dev.sandkeeper.server.ledger.EndReason;
 import dev.sandkeeper.server.sandbox.CreateSandbox;
+import dev.sandkeeper.server.sandbox.ExhaustionPolicy;
 import dev.sandkeeper.server.sandbox.SandboxState;
 import dev.sandkeeper.server.sandbox.Template;
 import dev.sandkeeper.v1.CreateSandboxRequest;
@@ -26,6 +27,7 @@ final class SandboxMapper {
         given(proto.getResources().getCpuCores()),
         given(proto.getResources().getMemoryMib()),
         Times.fromProto(proto.hasTimeout(), proto.getTimeout()),
+        fromProto(proto.getOnExhaustion()),
         Attributions.fromProto(proto.getAttribution()),
         proto.getMetadataMap(),
         proto.getEnvironmentMap());
@@ -45,6 +47,7 @@ final class SandboxMapper {
                 Resources.newBuilder()
                     .setCpuCores(sandbox.cpuCores())
                     .setMemoryMib(sandbox.memoryMib()))
+            .setOnExhaustion(toProto(sandbox.onExhaustion()))
             .setAttribution(Attributions.toProto(sandbox.attribution()))
             .putAllMetadata(sandbox.metadata())
             .setTimeout(Times.toProto(sandbox.timeout()))
@@ -77,6 +80,7 @@ final class SandboxMapper {
     return switch (state) {
       case SANDBOX_STATE_PENDING -> SandboxState.PENDING;
       case SANDBOX_STATE_RUNNING -> SandboxState.RUNNING;
+      case SANDBOX_STATE_PAUSED -> SandboxState.PAUSED;
       case SANDBOX_STATE_STOPPING -> SandboxState.STOPPING;
       case SANDBOX_STATE_TERMINATED -> SandboxState.TERMINATED;
       case SANDBOX_STATE_FAILED -> SandboxState.FAILED;
@@ -89,9 +93,27 @@ final class SandboxMapper {
     return switch (state) {
       case PENDING -> dev.sandkeeper.v1.SandboxState.SANDBOX_STATE_PENDING;
       case RUNNING -> dev.sandkeeper.v1.SandboxState.SANDBOX_STATE_RUNNING;
+      case PAUSED -> dev.sandkeeper.v1.SandboxState.SANDBOX_STATE_PAUSED;
       case STOPPING -> dev.sandkeeper.v1.SandboxState.SANDBOX_STATE_STOPPING;
       case TERMINATED -> dev.sandkeeper.v1.SandboxState.SANDBOX_STATE_TERMINATED;
       case FAILED -> dev.sandkeeper.v1.SandboxState.SANDBOX_STATE_FAILED;
+    };
+  }
+
+  private static ExhaustionPolicy fromProto(dev.sandkeeper.v1.ExhaustionPolicy policy) {
+    return switch (policy) {
+      case EXHAUSTION_POLICY_UNSPECIFIED, EXHAUSTION_POLICY_TERMINATE -> ExhaustionPolicy.TERMINATE;
+      case EXHAUSTION_POLICY_PAUSE -> ExhaustionPolicy.PAUSE;
+      case UNRECOGNIZED ->
+          throw new IllegalArgumentException(
+              "policy: " + policy); // refused by the contract's rules
+    };
+  }
+
+  private static dev.sandkeeper.v1.ExhaustionPolicy toProto(ExhaustionPolicy policy) {
+    return switch (policy) {
+      case TERMINATE -> dev.sandkeeper.v1.ExhaustionPolicy.EXHAUSTION_POLICY_TERMINATE;
+      case PAUSE -> dev.sandkeeper.v1.ExhaustionPolicy.EXHAUSTION_POLICY_PAUSE;
     };
   }
 

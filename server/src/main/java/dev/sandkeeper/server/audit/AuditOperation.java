@@ -14,6 +14,10 @@ public enum AuditOperation {
   FILE_READ("file_read"),
   /** A file was written, or a file or folder removed. */
   FILE_WRITE("file_write"),
+  /** A sandbox was paused. */
+  PAUSE("pause"),
+  /** A sandbox was resumed, or refused. */
+  RESUME("resume"),
   /** A sandbox was ended. */
   TERMINATE("terminate"),
   /** A limit was set or deleted. */

@@ -37,6 +37,8 @@ public enum ErrorReason {
   ALREADY_EXISTS,
   /** The sandbox has ended, is ending or has not started. */
   SANDBOX_NOT_RUNNING,
+  /** The sandbox is paused, and the call needs it to run. */
+  SANDBOX_PAUSED,
   /** The sandbox's template has no interpreter for the language of the code. */
   INTERPRETER_MISSING,
   /** The hold was settled or released before, otherwise than asked for now. */

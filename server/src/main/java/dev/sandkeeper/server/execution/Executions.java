@@ -269,7 +269,11 @@ public final class Executions implements SandboxListener, AutoCloseable {
     try {
       live.startedAs(live.sandbox().engine().start(spec, live));
     } catch (EngineException e) {
-      live.finished(ExecutionEnd.of(ExecutionEnd.Reason.SANDBOX_ENDED));
+      live.finished(
+          ExecutionEnd.of(
+              e.kind() == EngineException.Kind.PAUSED
+                  ? ExecutionEnd.Reason.NOT_STARTED
+                  : ExecutionEnd.Reason.SANDBOX_ENDED));
     }
     return reader;
   }

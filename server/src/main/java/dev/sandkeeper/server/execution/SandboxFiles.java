@@ -36,7 +36,7 @@ public final class SandboxFiles {
    * @throws SandkeeperException when the sandbox does not run or the path is refused
    */
   public Upload write(Principal principal, SandboxId sandboxId, String path) {
-    LiveSandbox sandbox = sandboxes.requireLive(principal, sandboxId);
+    LiveSandbox sandbox = sandboxes.requireRunning(principal, sandboxId);
     return inSandbox(
         sandbox,
         files -> new Upload(principal, sandbox, path, files.write(path, limits.maxUploadBytes())));
@@ -58,7 +58,7 @@ public final class SandboxFiles {
       Function<FileInfo, FileRange> range,
       Consumer<FileInfo> begin,
       EngineFiles.ChunkConsumer chunk) {
-    LiveSandbox sandbox = sandboxes.requireLive(principal, sandboxId);
+    LiveSandbox sandbox = sandboxes.requireRunning(principal, sandboxId);
     inSandbox(
         sandbox,
         files -> {
@@ -98,21 +98,21 @@ public final class SandboxFiles {
 
   /** Lists a directory by name. */
   public List<FileInfo> list(Principal principal, SandboxId sandboxId, String path) {
-    LiveSandbox sandbox = sandboxes.requireLive(principal, sandboxId);
+    LiveSandbox sandbox = sandboxes.requireRunning(principal, sandboxId);
     audit.listed(principal, sandbox.sandbox(), path);
     return inSandbox(sandbox, files -> files.list(path, limits.maxEntries()));
   }
 
   /** Describes a file, directory or link. */
   public FileInfo stat(Principal principal, SandboxId sandboxId, String path) {
-    LiveSandbox sandbox = sandboxes.requireLive(principal, sandboxId);
+    LiveSandbox sandbox = sandboxes.requireRunning(principal, sandboxId);
     audit.listed(principal, sandbox.sandbox(), path);
     return inSandbox(sandbox, files -> files.stat(path));
   }
 
   /** Removes a file, link or directory. */
   public void remove(Principal principal, SandboxId sandboxId, String path, boolean recursive) {
-    LiveSandbox sandbox = sandboxes.requireLive(principal, sandboxId);
+    LiveSandbox sandbox = sandboxes.requireRunning(principal, sandboxId);
     inSandbox(
         sandbox,
         files -> {
@@ -188,7 +188,11 @@ public final class SandboxFiles {
     } catch (EngineFileException e) {
       throw refused(e);
     } catch (EngineException e) {
-      throw sandboxes.notRunning(sandbox.sandbox()).causedBy(e);
+      SandkeeperException refusal =
+          e.kind() == EngineException.Kind.PAUSED
+              ? sandboxes.paused(sandbox.id())
+              : sandboxes.notRunning(sandbox.sandbox());
+      throw refusal.causedBy(e);
     }
   }
 

@@ -23,6 +23,7 @@ import java.util.Optional;
  * @param tier the tier; empty for a language model's work
  * @param basis what the rates were multiplied with; empty for a language model's work
  * @param estimated whether nobody saw the end, so that it was taken from what was paid
+ * @param paused whether the sandbox was paused in the span, all of it
  * @param share the part of the span that is this record's, in microseconds' resolution
  * @param amount the amount
  * @param llm what a language model did; empty for a sandbox
@@ -39,6 +40,7 @@ public record CostRecord(
     Optional<String> tier,
     Optional<PriceBasis> basis,
     boolean estimated,
+    boolean paused,
     Duration share,
     NanoUsd amount,
     Optional<LlmUse> llm) {}

@@ -2,7 +2,7 @@ package dev.sandkeeper.server.ledger;
 
 import java.time.Instant;
 
-/** The ledger's answer to whether a running sandbox may go on. */
+/** The ledger's answer to whether a sandbox may go on, running or paused. */
 public sealed interface Extension {
 
   /**
@@ -28,6 +28,9 @@ public sealed interface Extension {
    */
   record Refused(Instant paidUntil, Refusal refusal) implements Extension {}
 
-  /** The sandbox is not running, or another owner has claimed it; nothing has changed. */
+  /**
+   * The sandbox is neither running nor paused, or another owner has claimed it; nothing has
+   * changed.
+   */
   record Fenced() implements Extension {}
 }

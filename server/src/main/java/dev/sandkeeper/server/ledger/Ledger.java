@@ -65,9 +65,9 @@ public final class Ledger {
   }
 
   /**
-   * Books what a running sandbox used up to now and pays for another lease, which never reaches
-   * past its expiry. When a limit has not enough left, what is left is taken as a shorter lease;
-   * what was paid before stays paid in any case.
+   * Books what a sandbox, running or paused, used up to now and pays for another lease, which never
+   * reaches past its expiry. When a limit has not enough left, what is left is taken as a shorter
+   * lease; what was paid before stays paid in any case.
    *
    * @param generation the owner's; another one's books are not touched
    * @param usage cumulative since the sandbox was created
@@ -78,7 +78,53 @@ public final class Ledger {
       long generation,
       UsageReading usage,
       Instant now) {
-    return repository.extend(transaction, sandboxId, generation, usage, settings.lease(), now);
+    return renew(transaction, sandboxId, generation, usage, Optional.empty(), now);
+  }
+
+  /**
+   * Pauses a sandbox, whose processes must stand still by now: books what it used up to now, makes
+   * its row PAUSED and pays for a lease at the rates of paused time, giving back its cores. What it
+   * has paid for running always pays for being paused, so that only the time beyond that may be
+   * refused. Of one that is paused it renews the lease.
+   *
+   * @param generation the owner's; another one's books are not touched
+   * @param usage cumulative since the sandbox was created
+   */
+  public Extension pause(
+      Transaction transaction,
+      SandboxId sandboxId,
+      long generation,
+      UsageReading usage,
+      Instant now) {
+    return renew(transaction, sandboxId, generation, usage, Optional.of(LeaseState.PAUSED), now);
+  }
+
+  /**
+   * Resumes a paused sandbox, whose processes may go on only after it: books what it used up to
+   * now, makes its row RUNNING, pays for a whole lease and takes its cores. Refused, it stays
+   * paused, and nothing but the metering has changed. Of one that runs it renews the lease.
+   *
+   * @param generation the owner's; another one's books are not touched
+   * @param usage cumulative since the sandbox was created
+   */
+  public Extension resume(
+      Transaction transaction,
+      SandboxId sandboxId,
+      long generation,
+      UsageReading usage,
+      Instant now) {
+    return renew(transaction, sandboxId, generation, usage, Optional.of(LeaseState.RUNNING), now);
+  }
+
+  private Extension renew(
+      Transaction transaction,
+      SandboxId sandboxId,
+      long generation,
+      UsageReading usage,
+      Optional<LeaseState> state,
+      Instant now) {
+    return repository.renew(
+        transaction, sandboxId, generation, usage, settings.lease(), state, now);
   }
 
   /**

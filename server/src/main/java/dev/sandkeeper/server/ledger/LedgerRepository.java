@@ -18,13 +18,18 @@ public interface LedgerRepository {
       Duration stopTime,
       Instant now);
 
-  /** Meters a running sandbox up to now and renews its lease. */
-  Extension extend(
+  /**
+   * Meters a running or paused sandbox up to now and renews its lease.
+   *
+   * @param state what the sandbox does from now on; empty for what it does already
+   */
+  Extension renew(
       Transaction transaction,
       SandboxId sandboxId,
       long generation,
       UsageReading usage,
       Duration lease,
+      Optional<LeaseState> state,
       Instant now);
 
   /**

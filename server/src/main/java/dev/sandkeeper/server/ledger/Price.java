@@ -9,7 +9,8 @@ import java.util.Optional;
  * @param priceId made by the database
  * @param tier the tier
  * @param basis what the rates are multiplied with
- * @param rates the rates
+ * @param rates the rates of running time
+ * @param pausedRates the rates of paused time, none above that of running time
  * @param startTime in force from then on, inclusive
  * @param endTime in force until then, exclusive; empty while no later version is known
  */
@@ -18,5 +19,6 @@ public record Price(
     String tier,
     PriceBasis basis,
     Rates rates,
+    Rates pausedRates,
     Instant startTime,
     Optional<Instant> endTime) {}

@@ -31,6 +31,7 @@ public interface PriceRepository {
       String tier,
       PriceBasis basis,
       Rates rates,
+      Rates pausedRates,
       Instant startTime,
       Duration lead,
       Instant now);

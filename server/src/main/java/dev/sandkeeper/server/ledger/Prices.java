@@ -31,6 +31,7 @@ public final class Prices {
   /**
    * Adds a version of a tier's price; the one before it ends where it starts.
    *
+   * @param pausedRates the rates of paused time, none above that of running time
    * @param startTime in force from then on, cut to whole milliseconds; empty for now
    * @throws SandkeeperException with {@link ErrorReason#INVALID_FIELD} for a wrong tier or rate,
    *     {@link ErrorReason#PRICE_START_REFUSED} when it starts before leases that may have been
@@ -42,12 +43,20 @@ public final class Prices {
       String tier,
       PriceBasis basis,
       Rates rates,
+      Rates pausedRates,
       Optional<Instant> startTime,
       Instant now) {
-    check(tier, rates);
+    check(tier, rates, pausedRates);
     PriceRepository.Creation creation =
         repository.create(
-            transaction, tier, basis, rates, startTime.orElse(now), settings.priceLead(), now);
+            transaction,
+            tier,
+            basis,
+            rates,
+            pausedRates,
+            startTime.orElse(now),
+            settings.priceLead(),
+            now);
     return switch (creation) {
       case PriceRepository.Creation.Created created -> created.price();
       case PriceRepository.Creation.TooEarly tooEarly ->
@@ -84,7 +93,7 @@ public final class Prices {
                 .with("time", time));
   }
 
-  private static void check(String tier, Rates rates) {
+  private static void check(String tier, Rates rates, Rates paused) {
     List<FieldViolation> violations = new ArrayList<>();
     if (!TIERS.contains(tier)) {
       violations.add(
@@ -93,8 +102,22 @@ public final class Prices {
     check("price.usd_per_second", rates.usdPerSecond(), violations);
     check("price.usd_per_core_second", rates.usdPerCoreSecond(), violations);
     check("price.usd_per_gib_second", rates.usdPerGibSecond(), violations);
+    checkPaused("second", paused.usdPerSecond(), rates.usdPerSecond(), violations);
+    checkPaused("core_second", paused.usdPerCoreSecond(), rates.usdPerCoreSecond(), violations);
+    checkPaused("gib_second", paused.usdPerGibSecond(), rates.usdPerGibSecond(), violations);
     if (!violations.isEmpty()) {
       throw SandkeeperException.invalidFields(violations);
+    }
+  }
+
+  /** What is held for running must pay for being paused. */
+  private static void checkPaused(
+      String unit, BigDecimal paused, BigDecimal running, List<FieldViolation> violations) {
+    String field = "price.paused_usd_per_" + unit;
+    check(field, paused, violations);
+    // Of a running rate below 0 it is told already.
+    if (paused.compareTo(running.max(BigDecimal.ZERO)) > 0) {
+      violations.add(new FieldViolation(field, "(expected: at most usd_per_" + unit + ")"));
     }
   }
 

@@ -11,4 +11,10 @@ import java.math.BigDecimal;
  * @param usdPerGibSecond per GiB (1,024 MiB) of memory and second
  */
 public record Rates(
-    BigDecimal usdPerSecond, BigDecimal usdPerCoreSecond, BigDecimal usdPerGibSecond) {}
+    BigDecimal usdPerSecond, BigDecimal usdPerCoreSecond, BigDecimal usdPerGibSecond) {
+
+  /** Returns what paused time costs unless said otherwise: its memory, which stays in use. */
+  public Rates ofPausedTime() {
+    return new Rates(BigDecimal.ZERO, BigDecimal.ZERO, usdPerGibSecond);
+  }
+}

@@ -10,6 +10,7 @@ import java.util.OptionalLong;
  * never zero.
  *
  * @param lifetime from its start to its end, or to now while it runs
+ * @param paused how long of it, up to {@code meteredUntil}, it was paused
  * @param cpuMicros processor time, in microseconds
  * @param memoryMibMillis memory in use over time, in MiB-milliseconds
  * @param peakMemoryBytes the most memory in use at once, in bytes
@@ -19,6 +20,7 @@ import java.util.OptionalLong;
  */
 public record SandboxUsage(
     Duration lifetime,
+    Duration paused,
     OptionalLong cpuMicros,
     OptionalLong memoryMibMillis,
     OptionalLong peakMemoryBytes,

@@ -15,6 +15,7 @@ import java.util.OptionalInt;
  * @param cpuCores cores; empty for the template's default
  * @param memoryMib memory in MiB; empty for the template's default
  * @param timeout how long it may live; empty for the template's default
+ * @param onExhaustion what happens when a limit pays for no more running time
  * @param attribution for whom it runs
  * @param metadata the caller's labels
  * @param environment variables of everything that runs in it; not kept
@@ -25,6 +26,7 @@ public record CreateSandbox(
     OptionalInt cpuCores,
     OptionalInt memoryMib,
     Optional<Duration> timeout,
+    ExhaustionPolicy onExhaustion,
     Attribution attribution,
     Map<String, String> metadata,
     Map<String, String> environment) {}

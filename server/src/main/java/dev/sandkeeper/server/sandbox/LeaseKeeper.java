@@ -1,7 +1,11 @@
 package dev.sandkeeper.server.sandbox;
 
 import dev.sandkeeper.server.base.BillingClock;
+import dev.sandkeeper.server.base.ErrorReason;
+import dev.sandkeeper.server.base.Principal;
+import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.Transactions;
+import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.SandboxEnd;
 import dev.sandkeeper.server.engine.UsageReading;
 import dev.sandkeeper.server.ledger.EndReason;
@@ -21,9 +25,10 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Keeps live sandboxes paid: at half of its lease each is metered and pays for another. One whose
- * budget has no more is warned on its streams and ended before its paid time is over; one whose
- * timeout passed is ended; one that ended by itself is settled.
+ * Keeps live sandboxes paid, running or paused: at half of its lease each is metered and pays for
+ * another. One whose budget has no more is warned on its streams, paused if it is to be, and ended
+ * before its paid time is over; one whose timeout passed is ended; one that ended by itself is
+ * settled.
  *
  * <p>The decision to end hangs on this process's monotonic clock alone, so a server that has lost
  * its database stops what it can no longer pay for.
@@ -37,6 +42,7 @@ final class LeaseKeeper {
   private final Ledger ledger;
   private final BillingClock clock;
   private final SandboxSettings settings;
+  private final SandboxPauser pauser;
   private final SandboxEnder ender;
   private final CompletableFuture<SandboxListener> listener;
   private final ScheduledExecutorService executor;
@@ -51,6 +57,7 @@ final class LeaseKeeper {
       Ledger ledger,
       BillingClock clock,
       SandboxSettings settings,
+      SandboxPauser pauser,
       SandboxEnder ender,
       CompletableFuture<SandboxListener> listener,
       ScheduledExecutorService executor) {
@@ -58,6 +65,7 @@ final class LeaseKeeper {
     this.ledger = ledger;
     this.clock = clock;
     this.settings = settings;
+    this.pauser = pauser;
     this.ender = ender;
     this.listener = listener;
     this.executor = executor;
@@ -66,7 +74,93 @@ final class LeaseKeeper {
   /** Takes charge of a sandbox that has just become live. */
   void keep(LiveSandbox sandbox) {
     sandbox.engine().onEnd(end -> executor.execute(() -> endedByItself(sandbox, end)));
+    if (sandbox.paused() == sandbox.pausedInBooks()) {
+      schedule(sandbox, renewTime(sandbox));
+    } else {
+      // A server was killed between holding it still and the books, or the books and letting it go.
+      check(sandbox);
+    }
+  }
+
+  /**
+   * Pauses a sandbox and pays for a lease of paused time; leaves one that is paused, or is ending,
+   * as it is.
+   *
+   * @throws SandkeeperException {@link ErrorReason#ENGINE_UNAVAILABLE} when it cannot be held
+   *     still; {@link ErrorReason#DATABASE_UNAVAILABLE} when it stands still and the books do not
+   *     have it yet, which the server settles later by itself
+   */
+  void pause(LiveSandbox sandbox, Principal principal) {
+    inTurn(
+        sandbox,
+        () -> {
+          if (sandbox.paused() && sandbox.pausedInBooks()) {
+            return;
+          }
+          try {
+            proceed(sandbox, pauser.pause(sandbox, Optional.of(principal)));
+          } catch (EngineException e) {
+            throw engineFailed(sandbox, "The engine could not pause the sandbox.", e);
+          }
+        });
+  }
+
+  /**
+   * Pays for a whole lease of a paused sandbox and lets it go on; leaves one that runs, or is
+   * ending, as it is.
+   *
+   * @throws SandkeeperException {@link ErrorReason#QUOTA_EXCEEDED} when a limit refuses, and it
+   *     stays paused; {@link ErrorReason#ENGINE_UNAVAILABLE} when the engine does not let it go on:
+   *     it stays paused, or is ended
+   */
+  void resume(LiveSandbox sandbox, Principal principal) {
+    inTurn(
+        sandbox,
+        () -> {
+          if (!sandbox.paused()) {
+            return;
+          }
+          switch (pauser.payForResume(sandbox, principal)) {
+            case Extension.Renewed renewed -> goOn(sandbox, renewed.paidUntil());
+            case Extension.Shortened shortened -> goOn(sandbox, shortened.paidUntil());
+            case Extension.Refused refused -> throw refused.refusal().asException();
+            case Extension.Fenced fenced -> proceed(sandbox, fenced);
+          }
+        });
+  }
+
+  private void goOn(LiveSandbox sandbox, Instant paidUntil) {
+    try {
+      renewed(sandbox, paidUntil);
+      pauser.goOn(sandbox);
+    } catch (EngineException e) {
+      if (sandbox.paused()) {
+        check(sandbox);
+      } else {
+        end(sandbox, EndReason.ENGINE_FAILED, Duration.ZERO);
+      }
+      throw engineFailed(sandbox, "The engine could not resume the sandbox.", e);
+    }
     schedule(sandbox, renewTime(sandbox));
+  }
+
+  private static void inTurn(LiveSandbox sandbox, Runnable work) {
+    sandbox.turn().lock();
+    try {
+      if (!sandbox.ending()) {
+        work.run();
+      }
+    } finally {
+      sandbox.turn().unlock();
+    }
+  }
+
+  private static SandkeeperException engineFailed(
+      LiveSandbox sandbox, String message, EngineException cause) {
+    return SandkeeperException.of(ErrorReason.ENGINE_UNAVAILABLE, message)
+        .with("sandboxId", sandbox.id())
+        .retryAfter(RETRY)
+        .causedBy(cause);
   }
 
   private void endedByItself(LiveSandbox sandbox, SandboxEnd end) {
@@ -97,6 +191,19 @@ final class LeaseKeeper {
   }
 
   private void check(LiveSandbox sandbox) {
+    if (!sandbox.turn().tryLock()) {
+      // It is being paused or resumed, which may hang on the database.
+      checkAgain(sandbox);
+      return;
+    }
+    try {
+      checkInTurn(sandbox);
+    } finally {
+      sandbox.turn().unlock();
+    }
+  }
+
+  private void checkInTurn(LiveSandbox sandbox) {
     Instant now = clock.now();
     if (!now.isBefore(sandbox.sandbox().expireTime())) {
       end(sandbox, EndReason.TIMEOUT, STOP_GRACE);
@@ -111,19 +218,48 @@ final class LeaseKeeper {
           .addKeyValue(LogKeys.SANDBOX, sandbox.id())
           .setCause(e)
           .log("The lease could not be renewed; trying again while it lasts");
-      if (clock.now().isBefore(stopTime(sandbox))) {
-        schedule(sandbox, earlier(clock.now().plus(RETRY), stopTime(sandbox)));
-      } else {
-        end(sandbox, EndReason.ORPHANED, STOP_GRACE);
-      }
+      checkAgain(sandbox);
+    }
+  }
+
+  private void checkAgain(LiveSandbox sandbox) {
+    if (clock.now().isBefore(stopTime(sandbox))) {
+      schedule(sandbox, earlier(clock.now().plus(RETRY), stopTime(sandbox)));
+    } else {
+      end(sandbox, EndReason.ORPHANED, STOP_GRACE);
     }
   }
 
   private void extend(LiveSandbox sandbox, Instant now) {
+    if (sandbox.paused() || sandbox.pausedInBooks()) {
+      keepPaused(sandbox);
+      return;
+    }
     UsageReading usage = sandbox.engine().usage();
-    Extension extension =
+    proceed(
+        sandbox,
         transactions.call(transaction ->
-            ledger.extend(transaction, sandbox.id(), sandbox.sandbox().generation(), usage, now));
+            ledger.extend(transaction, sandbox.id(), sandbox.sandbox().generation(), usage, now)));
+  }
+
+  private void keepPaused(LiveSandbox sandbox) {
+    try {
+      proceed(sandbox, pauser.pause(sandbox, Optional.empty()));
+    } catch (EngineException e) {
+      if (sandbox.paused() || !sandbox.pausedInBooks()) {
+        throw e;
+      }
+      // It would run at the price of paused time.
+      logger
+          .atWarn()
+          .addKeyValue(LogKeys.SANDBOX, sandbox.id())
+          .setCause(e)
+          .log("What is paid for as paused cannot be held still; it is ended");
+      end(sandbox, EndReason.ENGINE_FAILED, Duration.ZERO);
+    }
+  }
+
+  private void proceed(LiveSandbox sandbox, Extension extension) {
     switch (extension) {
       case Extension.Renewed renewed -> {
         renewed(sandbox, renewed.paidUntil());
@@ -144,19 +280,43 @@ final class LeaseKeeper {
   }
 
   /**
-   * Nothing is left to pay for more. The last moment to stop is also the last to ask: the limit may
-   * have been raised by then, or its next period have begun.
+   * Nothing is left to pay for a whole lease. One that is to be paused then is paused at once, as
+   * what would pay for a little more running pays for a longer pause. Else the last moment to stop
+   * is also the last to ask: the limit may have been raised by then, or its next period have begun.
    */
   private void exhausted(LiveSandbox sandbox, Refusal refusal) {
-    if (clock.now().isBefore(stopTime(sandbox))) {
+    boolean last = !clock.now().isBefore(stopTime(sandbox));
+    if (!last) {
       // Only money is asked for again in a lease; the place of a sandbox stays its own.
       listener
           .join()
           .budgetWarning(
               sandbox, refusal.limitId(), new NanoUsd(refusal.remaining()), sandbox.paidUntil());
-      schedule(sandbox, earlier(stopTime(sandbox), sandbox.sandbox().expireTime()));
-    } else {
+    }
+    if (pausedInstead(sandbox)) {
+      return;
+    }
+    if (last) {
       end(sandbox, EndReason.BUDGET_EXHAUSTED, STOP_GRACE);
+    } else {
+      schedule(sandbox, earlier(stopTime(sandbox), sandbox.sandbox().expireTime()));
+    }
+  }
+
+  private boolean pausedInstead(LiveSandbox sandbox) {
+    if (sandbox.sandbox().onExhaustion() != ExhaustionPolicy.PAUSE || sandbox.paused()) {
+      return false;
+    }
+    try {
+      proceed(sandbox, pauser.pause(sandbox, Optional.empty()));
+      return true;
+    } catch (EngineException e) {
+      logger
+          .atWarn()
+          .addKeyValue(LogKeys.SANDBOX, sandbox.id())
+          .setCause(e)
+          .log("The sandbox has nothing left to pay with and cannot be paused");
+      return false;
     }
   }
 

@@ -6,6 +6,7 @@ import java.time.Instant;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 
 /** A sandbox that this server runs: its row as it was at the start, and its engine's handle. */
@@ -13,13 +14,16 @@ public final class LiveSandbox {
   private final Sandbox sandbox;
   private final EngineSandbox engine;
   private final AtomicReference<@Nullable CompletableFuture<Sandbox>> end = new AtomicReference<>();
+  private final ReentrantLock turn = new ReentrantLock();
   private volatile Instant paidUntil;
+  private volatile boolean pausedInBooks;
   private volatile @Nullable Future<?> nextCheck;
 
   LiveSandbox(Sandbox sandbox, EngineSandbox engine) {
     this.sandbox = sandbox;
     this.engine = engine;
     this.paidUntil = sandbox.paidUntil();
+    this.pausedInBooks = sandbox.state() == SandboxState.PAUSED;
   }
 
   /** Returns the sandbox as it was when it became live here. */
@@ -44,6 +48,29 @@ public final class LiveSandbox {
 
   void paidUntil(Instant time) {
     paidUntil = time;
+  }
+
+  /**
+   * Returns what is held by whoever renews its lease, pauses or resumes it. Its end waits for none
+   * of them: it may hang on the database, and the engine and the books let nothing come behind an
+   * end.
+   */
+  ReentrantLock turn() {
+    return turn;
+  }
+
+  /** Says whether nothing of it runs now; the books may learn of it later. */
+  public boolean paused() {
+    return engine.paused();
+  }
+
+  /** Says whether the books were last known to have it as PAUSED. */
+  boolean pausedInBooks() {
+    return pausedInBooks;
+  }
+
+  void pausedInBooks(boolean paused) {
+    pausedInBooks = paused;
   }
 
   /** Says whether its end has begun. */

@@ -25,6 +25,7 @@ import java.util.Optional;
  * @param memoryMib memory it is allocated, in MiB
  * @param diskMib disk it is allocated, in MiB
  * @param timeout how long it may live, from its creation
+ * @param onExhaustion what happens when a limit pays for no more running time
  * @param metadata the caller's labels
  * @param attribution for whom it runs
  * @param keyId the API key that created it
@@ -48,6 +49,7 @@ public record Sandbox(
     int memoryMib,
     int diskMib,
     Duration timeout,
+    ExhaustionPolicy onExhaustion,
     Map<String, String> metadata,
     Attribution attribution,
     String keyId,
@@ -84,6 +86,7 @@ public record Sandbox(
         memoryMib,
         diskMib,
         timeout,
+        onExhaustion,
         metadata,
         attribution,
         keyId,
@@ -110,6 +113,7 @@ public record Sandbox(
         memoryMib,
         diskMib,
         timeout,
+        onExhaustion,
         metadata,
         attribution,
         keyId,

@@ -34,6 +34,26 @@ final class SandboxAudit {
     auditLog.append(transaction, create(sandbox).by(principal).withOutcome(reason.name()));
   }
 
+  /** Records that a sandbox was paused, by a caller or by the server itself. */
+  void paused(Transaction transaction, Optional<Principal> principal, Sandbox sandbox) {
+    AuditEntry entry = entry(AuditOperation.PAUSE, sandbox);
+    auditLog.append(transaction, principal.map(entry::by).orElse(entry));
+  }
+
+  /** Records that a sandbox was resumed. */
+  void resumed(Transaction transaction, Principal principal, Sandbox sandbox) {
+    auditLog.append(transaction, entry(AuditOperation.RESUME, sandbox).by(principal));
+  }
+
+  /** Records that a sandbox was not resumed, as a limit refused. */
+  void notResumed(Transaction transaction, Principal principal, Sandbox sandbox) {
+    auditLog.append(
+        transaction,
+        entry(AuditOperation.RESUME, sandbox)
+            .by(principal)
+            .withOutcome(ErrorReason.QUOTA_EXCEEDED.name()));
+  }
+
   /** Records that a sandbox was ended, by a caller or by the server itself. */
   void terminated(
       Transaction transaction,
@@ -52,16 +72,16 @@ final class SandboxAudit {
             settlement.peakMemoryBytes(),
             OptionalLong.of(settlement.cost().value()));
     AuditEntry entry =
-        AuditEntry.of(sandbox.tenantId(), clock.now(), AuditOperation.TERMINATE)
-            .on(sandbox.sandboxId(), sandbox.attribution())
-            .withRun(figures)
-            .withDetail(reason.name());
+        entry(AuditOperation.TERMINATE, sandbox).withRun(figures).withDetail(reason.name());
     auditLog.append(transaction, principal.map(entry::by).orElse(entry));
   }
 
   private AuditEntry create(Sandbox sandbox) {
-    return AuditEntry.of(sandbox.tenantId(), clock.now(), AuditOperation.CREATE)
-        .on(sandbox.sandboxId(), sandbox.attribution())
-        .withDetail("template " + sandbox.template());
+    return entry(AuditOperation.CREATE, sandbox).withDetail("template " + sandbox.template());
+  }
+
+  private AuditEntry entry(AuditOperation operation, Sandbox sandbox) {
+    return AuditEntry.of(sandbox.tenantId(), clock.now(), operation)
+        .on(sandbox.sandboxId(), sandbox.attribution());
   }
 }

@@ -309,6 +309,7 @@ public final class SandboxCreator {
         // Files may count against the memory, and a full disk should be told as such first.
         Math.min(template.diskMib().standard(), allocation.memoryMib() / 2),
         allocation.timeout(),
+        request.onExhaustion(),
         request.metadata(),
         principal.attribute(request.attribution()),
         principal.keyId(),

@@ -82,7 +82,7 @@ final class SandboxEnder {
   /**
    * Ends a live sandbox and returns it settled; when its end has begun, waits for that.
    *
-   * @param grace how long its processes may take after SIGTERM
+   * @param grace how long its processes may take after SIGTERM; none if it is paused
    * @param principal who asked for it; empty when the server did
    */
   Sandbox end(
@@ -197,7 +197,8 @@ final class SandboxEnder {
       LiveSandbox sandbox, EndReason reason, Duration grace, Optional<Principal> principal) {
     sandbox.cancelCheck();
     markStopping(sandbox, reason);
-    UsageReading usage = destroy(sandbox, reason, grace);
+    // The grace of a paused one would run at the price of paused time.
+    UsageReading usage = destroy(sandbox, reason, sandbox.paused() ? Duration.ZERO : grace);
     Instant endTime = clock.now();
     listener.join().awaitExecutions(sandbox.id(), EXECUTIONS_TIMEOUT);
     return settle(sandbox.sandbox(), Optional.of(usage), endTime, reason, principal);

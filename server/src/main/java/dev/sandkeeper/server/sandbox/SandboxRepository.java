@@ -42,7 +42,7 @@ public interface SandboxRepository {
   /** Makes a PENDING sandbox RUNNING; says whether it was PENDING. */
   boolean start(Transaction transaction, SandboxId sandboxId, long generation, Instant startTime);
 
-  /** Makes a RUNNING sandbox STOPPING; says whether it was RUNNING. */
+  /** Makes a RUNNING or PAUSED sandbox STOPPING; says whether it was one. */
   boolean stop(Transaction transaction, SandboxId sandboxId, long generation, EndReason reason);
 
   /** Returns the sandbox. */

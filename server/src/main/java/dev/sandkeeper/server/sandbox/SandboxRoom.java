@@ -14,7 +14,7 @@ import java.util.concurrent.ScheduledExecutorService;
  * The parts of this room, put together.
  *
  * @param creator creates sandboxes
- * @param sandboxes finds and ends them
+ * @param sandboxes finds, pauses, resumes and ends them
  * @param sweeper brings books and machine together
  * @param listener to be completed with who is told of ends, before anything is created or recovered
  */
@@ -54,8 +54,10 @@ public record SandboxRoom(
             live,
             listener,
             telemetry.instruments());
+    SandboxPauser pauser =
+        new SandboxPauser(transactions, ledger, audit, clock, telemetry.instruments());
     LeaseKeeper leaseKeeper =
-        new LeaseKeeper(transactions, ledger, clock, settings, ender, listener, executor);
+        new LeaseKeeper(transactions, ledger, clock, settings, pauser, ender, listener, executor);
     SandboxCreator creator =
         new SandboxCreator(
             transactions,
@@ -83,6 +85,7 @@ public record SandboxRoom(
             ender,
             listener,
             telemetry.instruments());
-    return new SandboxRoom(creator, new Sandboxes(repository, live, ender), sweeper, listener);
+    Sandboxes sandboxes = new Sandboxes(repository, live, leaseKeeper, ender);
+    return new SandboxRoom(creator, sandboxes, sweeper, listener);
   }
 }

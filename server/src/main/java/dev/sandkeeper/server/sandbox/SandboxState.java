@@ -9,6 +9,10 @@ public enum SandboxState {
   PENDING,
   /** Ready; billed. */
   RUNNING,
+  /**
+   * Held still as it is: its memory and files stay, nothing of it runs; billed at its own rates.
+   */
+  PAUSED,
   /** Being ended; billed until its processes are gone. */
   STOPPING,
   /** Ended; its books are closed. */

@@ -14,15 +14,21 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
 
-/** The sandboxes that callers may see: found, listed, and ended on request. */
+/** The sandboxes that callers may see: found, listed, paused, resumed and ended on request. */
 public final class Sandboxes {
   private final SandboxRepository repository;
   private final LiveSandboxes live;
+  private final LeaseKeeper leaseKeeper;
   private final SandboxEnder ender;
 
-  Sandboxes(SandboxRepository repository, LiveSandboxes live, SandboxEnder ender) {
+  Sandboxes(
+      SandboxRepository repository,
+      LiveSandboxes live,
+      LeaseKeeper leaseKeeper,
+      SandboxEnder ender) {
     this.repository = repository;
     this.live = live;
+    this.leaseKeeper = leaseKeeper;
     this.ender = ender;
   }
 
@@ -54,10 +60,18 @@ public final class Sandboxes {
   /**
    * Returns the sandbox when it runs and the caller may see it; without a look at the database.
    *
-   * @throws SandkeeperException {@link ErrorReason#SANDBOX_NOT_FOUND} or {@link
-   *     ErrorReason#SANDBOX_NOT_RUNNING}
+   * @throws SandkeeperException {@link ErrorReason#SANDBOX_NOT_FOUND}, {@link
+   *     ErrorReason#SANDBOX_NOT_RUNNING} or {@link ErrorReason#SANDBOX_PAUSED}
    */
-  public LiveSandbox requireLive(Principal principal, SandboxId sandboxId) {
+  public LiveSandbox requireRunning(Principal principal, SandboxId sandboxId) {
+    LiveSandbox sandbox = requireLive(principal, sandboxId);
+    if (sandbox.paused()) {
+      throw paused(sandboxId);
+    }
+    return sandbox;
+  }
+
+  private LiveSandbox requireLive(Principal principal, SandboxId sandboxId) {
     return live(sandboxId)
         .filter(found -> found.sandbox().visibleTo(principal))
         .orElseThrow(() -> notRunning(require(principal, sandboxId)));
@@ -79,23 +93,39 @@ public final class Sandboxes {
   }
 
   private static ActiveSandboxes kind(LiveSandbox sandbox) {
-    SandboxState state = sandbox.ending() ? SandboxState.STOPPING : SandboxState.RUNNING;
     return new ActiveSandboxes(
         sandbox.sandbox().tenantId().value(),
         sandbox.sandbox().tier(),
         sandbox.sandbox().engine(),
-        state.name(),
+        state(sandbox).name(),
         0);
+  }
+
+  private static SandboxState state(LiveSandbox sandbox) {
+    if (sandbox.ending()) {
+      return SandboxState.STOPPING;
+    }
+    return sandbox.paused() ? SandboxState.PAUSED : SandboxState.RUNNING;
   }
 
   /** Makes the refusal to use a sandbox that does not run. */
   public SandkeeperException notRunning(Sandbox sandbox) {
+    if (sandbox.state() == SandboxState.PAUSED) {
+      return paused(sandbox.sandboxId());
+    }
     return SandkeeperException.of(
             ErrorReason.SANDBOX_NOT_RUNNING,
             "The sandbox does not run, or its paid time is over; create another.")
         .with("sandboxId", sandbox.sandboxId())
         .with("state", sandbox.state())
         .with("paidUntil", sandbox.paidUntil());
+  }
+
+  /** Makes the refusal to use a sandbox that is paused. */
+  public SandkeeperException paused(SandboxId sandboxId) {
+    return SandkeeperException.of(
+            ErrorReason.SANDBOX_PAUSED, "The sandbox is paused; resume it first.")
+        .with("sandboxId", sandboxId);
   }
 
   /** Returns a page of the sandboxes that the caller may see, newest first. */
@@ -111,9 +141,45 @@ public final class Sandboxes {
   }
 
   /**
+   * Pauses a sandbox and returns it PAUSED; returns one that is paused as it is.
+   *
+   * @throws SandkeeperException {@link ErrorReason#SANDBOX_NOT_FOUND}; {@link
+   *     ErrorReason#SANDBOX_NOT_RUNNING}; {@link ErrorReason#ENGINE_UNAVAILABLE} when it cannot be
+   *     held still; {@link ErrorReason#DATABASE_UNAVAILABLE} when it stands still but the books do
+   *     not have it yet
+   */
+  public Sandbox pause(Principal principal, SandboxId sandboxId) {
+    LiveSandbox sandbox = requireLive(principal, sandboxId);
+    leaseKeeper.pause(sandbox, principal);
+    return unlessEnded(principal, sandbox);
+  }
+
+  /**
+   * Resumes a sandbox and returns it RUNNING; returns one that runs as it is.
+   *
+   * @throws SandkeeperException {@link ErrorReason#SANDBOX_NOT_FOUND}; {@link
+   *     ErrorReason#SANDBOX_NOT_RUNNING}; {@link ErrorReason#QUOTA_EXCEEDED} when a limit refuses,
+   *     and it stays paused; {@link ErrorReason#ENGINE_UNAVAILABLE} when the engine does not let it
+   *     go on
+   */
+  public Sandbox resume(Principal principal, SandboxId sandboxId) {
+    LiveSandbox sandbox = requireLive(principal, sandboxId);
+    leaseKeeper.resume(sandbox, principal);
+    return unlessEnded(principal, sandbox);
+  }
+
+  private Sandbox unlessEnded(Principal principal, LiveSandbox live) {
+    Sandbox sandbox = require(principal, live.id());
+    if (live.ending()) {
+      throw notRunning(sandbox);
+    }
+    return sandbox;
+  }
+
+  /**
    * Ends a sandbox and returns it settled; returns one that has ended as it is.
    *
-   * @param grace how long its processes may take after SIGTERM; zero for none
+   * @param grace how long its processes may take after SIGTERM; zero for none, as has a paused one
    * @throws SandkeeperException {@link ErrorReason#SANDBOX_NOT_FOUND}; {@link
    *     ErrorReason#SANDBOX_NOT_RUNNING} while it is being started; {@link
    *     ErrorReason#DATABASE_UNAVAILABLE} when it is ended but not settled yet, which the server

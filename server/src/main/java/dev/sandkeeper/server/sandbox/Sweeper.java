@@ -82,7 +82,7 @@ public final class Sweeper {
   private void recover(Sandbox sandbox) {
     switch (sandbox.state()) {
       case PENDING -> giveUp(sandbox);
-      case RUNNING -> adoptOrSettle(sandbox);
+      case RUNNING, PAUSED -> adoptOrSettle(sandbox);
       case STOPPING -> settleGone(sandbox, sandbox.endReason().orElse(EndReason.ORPHANED));
       case TERMINATED, FAILED -> throw new IllegalStateException("not live: " + sandbox);
     }

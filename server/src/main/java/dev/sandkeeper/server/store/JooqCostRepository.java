@@ -3,6 +3,7 @@ package dev.sandkeeper.server.store;
 import static dev.sandkeeper.jooq.Tables.COST_RECORD;
 import static dev.sandkeeper.jooq.Tables.EXECUTION;
 import static dev.sandkeeper.jooq.Tables.SANDBOX;
+import static dev.sandkeeper.jooq.Tables.USAGE_SEGMENT;
 
 import dev.sandkeeper.server.base.Attribution;
 import dev.sandkeeper.server.base.ExecutionId;
@@ -12,6 +13,7 @@ import dev.sandkeeper.server.base.TenantId;
 import dev.sandkeeper.server.ledger.CostQuery;
 import dev.sandkeeper.server.ledger.CostRecord;
 import dev.sandkeeper.server.ledger.CostRepository;
+import dev.sandkeeper.server.ledger.LeaseState;
 import dev.sandkeeper.server.ledger.LlmUsage;
 import dev.sandkeeper.server.ledger.LlmUse;
 import dev.sandkeeper.server.ledger.NanoUsd;
@@ -37,6 +39,12 @@ final class JooqCostRepository implements CostRepository {
           DSL.select(DSL.count().cast(SQLDataType.BIGINT))
               .from(EXECUTION)
               .where(EXECUTION.SANDBOX_ID.eq(SANDBOX.SANDBOX_ID)));
+  private static final Field<Long> PAUSED_MILLIS =
+      DSL.field(
+          DSL.select(DSL.coalesce(DSL.sum(USAGE_SEGMENT.LIFETIME_MS), 0).cast(SQLDataType.BIGINT))
+              .from(USAGE_SEGMENT)
+              .where(USAGE_SEGMENT.SANDBOX_ID.eq(SANDBOX.SANDBOX_ID))
+              .and(USAGE_SEGMENT.STATE.eq(LeaseState.PAUSED.name())));
 
   private final DSLContext context;
 
@@ -66,6 +74,7 @@ final class JooqCostRepository implements CostRepository {
                 COST_RECORD.TIER,
                 COST_RECORD.BASIS,
                 COST_RECORD.PRICE_VERSION_ID,
+                COST_RECORD.STATE,
                 COST_RECORD.QUALITY,
                 COST_RECORD.SHARE_MICROS,
                 COST_RECORD.AMOUNT_NANO_USD,
@@ -96,6 +105,7 @@ final class JooqCostRepository implements CostRepository {
         .select(
             SANDBOX.START_TIME,
             SANDBOX.END_TIME,
+            PAUSED_MILLIS,
             SANDBOX.CPU_MICROS,
             SANDBOX.MEMORY_MIB_MILLIS,
             SANDBOX.PEAK_MEMORY_BYTES,
@@ -145,6 +155,7 @@ final class JooqCostRepository implements CostRepository {
         Optional.ofNullable(row.get(COST_RECORD.TIER)),
         Optional.ofNullable(row.get(COST_RECORD.BASIS)).map(PriceBasis::valueOf),
         row.get(COST_RECORD.QUALITY).equals("ESTIMATED"),
+        LeaseState.PAUSED.name().equals(row.get(COST_RECORD.STATE)),
         Duration.of(row.get(COST_RECORD.SHARE_MICROS), ChronoUnit.MICROS),
         new NanoUsd(row.get(COST_RECORD.AMOUNT_NANO_USD)),
         Optional.ofNullable(row.get(COST_RECORD.HOLD_ID)).map(holdId -> toLlmUse(holdId, row)));
@@ -172,6 +183,7 @@ final class JooqCostRepository implements CostRepository {
             .orElse(Duration.ZERO);
     return new SandboxUsage(
         lifetime,
+        Duration.ofMillis(row.get(PAUSED_MILLIS)),
         Columns.optional(row.get(SANDBOX.CPU_MICROS)),
         Columns.optional(row.get(SANDBOX.MEMORY_MIB_MILLIS)),
         Columns.optional(row.get(SANDBOX.PEAK_MEMORY_BYTES)),

@@ -1,14 +1,14 @@
 package dev.sandkeeper.server.store;
 
 import static dev.sandkeeper.jooq.Tables.LEDGER_ADMIT;
-import static dev.sandkeeper.jooq.Tables.LEDGER_EXTEND;
 import static dev.sandkeeper.jooq.Tables.LEDGER_HOLD_PARTS;
+import static dev.sandkeeper.jooq.Tables.LEDGER_RENEW;
 import static dev.sandkeeper.jooq.Tables.LEDGER_SETTLE;
 import static dev.sandkeeper.jooq.Tables.LEDGER_VIOLATIONS;
 
 import dev.sandkeeper.jooq.tables.LedgerHoldParts;
 import dev.sandkeeper.jooq.tables.records.LedgerAdmitRecord;
-import dev.sandkeeper.jooq.tables.records.LedgerExtendRecord;
+import dev.sandkeeper.jooq.tables.records.LedgerRenewRecord;
 import dev.sandkeeper.jooq.tables.records.LedgerSettleRecord;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.Transaction;
@@ -17,6 +17,7 @@ import dev.sandkeeper.server.ledger.Admission;
 import dev.sandkeeper.server.ledger.AdmissionRequest;
 import dev.sandkeeper.server.ledger.EndReason;
 import dev.sandkeeper.server.ledger.Extension;
+import dev.sandkeeper.server.ledger.LeaseState;
 import dev.sandkeeper.server.ledger.LedgerRepository;
 import dev.sandkeeper.server.ledger.LimitPeriod;
 import dev.sandkeeper.server.ledger.LimitResource;
@@ -94,31 +95,33 @@ final class JooqLedgerRepository implements LedgerRepository {
   }
 
   @Override
-  public Extension extend(
+  public Extension renew(
       Transaction transaction,
       SandboxId sandboxId,
       long generation,
       UsageReading usage,
       Duration lease,
+      Optional<LeaseState> state,
       Instant now) {
-    LedgerExtendRecord answer =
+    LedgerRenewRecord answer =
         JooqTransaction.contextOf(transaction)
             .selectFrom(
-                LEDGER_EXTEND(
+                LEDGER_RENEW(
                     sandboxId.value(),
                     generation,
                     Columns.nullable(usage.cpuMicros()),
                     Columns.nullable(usage.memoryMibMillis()),
                     Columns.nullable(usage.peakMemoryBytes()),
                     lease.toMillis(),
-                    now))
+                    now,
+                    state.map(LeaseState::name).orElse(null)))
             .fetchSingle();
     return switch (answer.getOutcome()) {
       case "RENEWED" -> new Extension.Renewed(answer.getPaidUntil());
       case "SHORTENED" -> new Extension.Shortened(answer.getPaidUntil(), refusal(answer));
       case "REFUSED" -> new Extension.Refused(answer.getPaidUntil(), refusal(answer));
       case "FENCED" -> new Extension.Fenced();
-      default -> throw unexpected("ledger_extend", answer.getOutcome());
+      default -> throw unexpected("ledger_renew", answer.getOutcome());
     };
   }
 
@@ -163,7 +166,13 @@ final class JooqLedgerRepository implements LedgerRepository {
     Instant start = from.truncatedTo(ChronoUnit.MILLIS);
     LedgerHoldParts parts =
         LEDGER_HOLD_PARTS(
-            tier, cpuCores, memoryMib, start, start.plusMillis(time.toMillis()), BigDecimal.ZERO);
+            tier,
+            cpuCores,
+            memoryMib,
+            start,
+            start.plusMillis(time.toMillis()),
+            BigDecimal.ZERO,
+            false);
     Record2<BigDecimal, BigDecimal> sums =
         context
             .select(DSL.sum(parts.AMOUNT_NANO_USD), DSL.sum(parts.LIFETIME_MS))
@@ -182,7 +191,7 @@ final class JooqLedgerRepository implements LedgerRepository {
         .fetch(row -> new Violation(row.getInvariant(), row.getSubject(), row.getDetail()));
   }
 
-  private static Refusal refusal(LedgerExtendRecord answer) {
+  private static Refusal refusal(LedgerRenewRecord answer) {
     return refusal(
         answer.getLimitId(),
         answer.getScope(),

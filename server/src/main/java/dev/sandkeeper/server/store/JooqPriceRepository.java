@@ -29,6 +29,9 @@ final class JooqPriceRepository implements PriceRepository {
           PRICE_VERSION.USD_PER_SECOND,
           PRICE_VERSION.USD_PER_CORE_SECOND,
           PRICE_VERSION.USD_PER_GIB_SECOND,
+          PRICE_VERSION.PAUSED_USD_PER_SECOND,
+          PRICE_VERSION.PAUSED_USD_PER_CORE_SECOND,
+          PRICE_VERSION.PAUSED_USD_PER_GIB_SECOND,
           PRICE_VERSION.START_TIME,
           PRICE_VERSION.END_TIME);
 
@@ -44,6 +47,7 @@ final class JooqPriceRepository implements PriceRepository {
       String tier,
       PriceBasis basis,
       Rates rates,
+      Rates pausedRates,
       Instant startTime,
       Duration lead,
       Instant now) {
@@ -57,6 +61,9 @@ final class JooqPriceRepository implements PriceRepository {
                     rates.usdPerSecond(),
                     rates.usdPerCoreSecond(),
                     rates.usdPerGibSecond(),
+                    pausedRates.usdPerSecond(),
+                    pausedRates.usdPerCoreSecond(),
+                    pausedRates.usdPerGibSecond(),
                     startTime,
                     lead.toMillis(),
                     now))
@@ -106,6 +113,10 @@ final class JooqPriceRepository implements PriceRepository {
             row.get(PRICE_VERSION.USD_PER_SECOND),
             row.get(PRICE_VERSION.USD_PER_CORE_SECOND),
             row.get(PRICE_VERSION.USD_PER_GIB_SECOND)),
+        new Rates(
+            row.get(PRICE_VERSION.PAUSED_USD_PER_SECOND),
+            row.get(PRICE_VERSION.PAUSED_USD_PER_CORE_SECOND),
+            row.get(PRICE_VERSION.PAUSED_USD_PER_GIB_SECOND)),
         row.get(PRICE_VERSION.START_TIME),
         Optional.ofNullable(row.get(PRICE_VERSION.END_TIME)));
   }

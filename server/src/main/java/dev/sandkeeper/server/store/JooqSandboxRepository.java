@@ -9,6 +9,7 @@ import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.TenantId;
 import dev.sandkeeper.server.base.Transaction;
 import dev.sandkeeper.server.ledger.EndReason;
+import dev.sandkeeper.server.sandbox.ExhaustionPolicy;
 import dev.sandkeeper.server.sandbox.Sandbox;
 import dev.sandkeeper.server.sandbox.SandboxRepository;
 import dev.sandkeeper.server.sandbox.SandboxState;
@@ -40,6 +41,7 @@ final class JooqSandboxRepository implements SandboxRepository {
           SANDBOX.MEMORY_MIB,
           SANDBOX.DISK_MIB,
           SANDBOX.TIMEOUT_MS,
+          SANDBOX.ON_EXHAUSTION,
           SANDBOX.METADATA,
           SANDBOX.ORGANISATION_ID,
           SANDBOX.USER_ID,
@@ -84,6 +86,7 @@ final class JooqSandboxRepository implements SandboxRepository {
         .set(SANDBOX.MEMORY_MIB, sandbox.memoryMib())
         .set(SANDBOX.DISK_MIB, sandbox.diskMib())
         .set(SANDBOX.TIMEOUT_MS, sandbox.timeout().toMillis())
+        .set(SANDBOX.ON_EXHAUSTION, sandbox.onExhaustion().name())
         .set(SANDBOX.METADATA, JsonTexts.ofMap(sandbox.metadata()))
         .set(SANDBOX.ORGANISATION_ID, attribution.organisationId().orElse(null))
         .set(SANDBOX.USER_ID, attribution.userId().orElse(null))
@@ -119,7 +122,7 @@ final class JooqSandboxRepository implements SandboxRepository {
             .update(SANDBOX)
             .set(SANDBOX.STATE, SandboxState.STOPPING.name())
             .set(SANDBOX.END_REASON, reason.name())
-            .where(is(sandboxId, generation, SandboxState.RUNNING))
+            .where(is(sandboxId, generation, SandboxState.RUNNING, SandboxState.PAUSED))
             .execute()
         == 1;
   }
@@ -177,12 +180,12 @@ final class JooqSandboxRepository implements SandboxRepository {
         .fetch(JooqSandboxRepository::toSandbox);
   }
 
-  private static Condition is(SandboxId sandboxId, long generation, SandboxState state) {
+  private static Condition is(SandboxId sandboxId, long generation, SandboxState... states) {
     return SANDBOX
         .SANDBOX_ID
         .eq(sandboxId.value())
         .and(SANDBOX.GENERATION.eq(generation))
-        .and(SANDBOX.STATE.eq(state.name()));
+        .and(SANDBOX.STATE.in(Arrays.stream(states).map(SandboxState::name).toList()));
   }
 
   private static Sandbox toSandbox(Record row) {
@@ -199,6 +202,7 @@ final class JooqSandboxRepository implements SandboxRepository {
         row.get(SANDBOX.MEMORY_MIB),
         row.get(SANDBOX.DISK_MIB),
         Duration.ofMillis(row.get(SANDBOX.TIMEOUT_MS)),
+        ExhaustionPolicy.valueOf(row.get(SANDBOX.ON_EXHAUSTION)),
         JsonTexts.toMap(row.get(SANDBOX.METADATA)),
         new Attribution(
             Optional.ofNullable(row.get(SANDBOX.ORGANISATION_ID)),

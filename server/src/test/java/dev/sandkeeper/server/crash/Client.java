@@ -12,7 +12,9 @@ import dev.sandkeeper.v1.ExecutionServiceGrpc;
 import dev.sandkeeper.v1.FileServiceGrpc;
 import dev.sandkeeper.v1.GetSandboxRequest;
 import dev.sandkeeper.v1.Language;
+import dev.sandkeeper.v1.PauseSandboxRequest;
 import dev.sandkeeper.v1.QuotaServiceGrpc;
+import dev.sandkeeper.v1.ResumeSandboxRequest;
 import dev.sandkeeper.v1.Sandbox;
 import dev.sandkeeper.v1.SandboxServiceGrpc;
 import dev.sandkeeper.v1.TerminateSandboxRequest;
@@ -99,6 +101,18 @@ final class Client implements AutoCloseable {
   Sandbox get(String sandboxId) {
     return sandboxes()
         .getSandbox(GetSandboxRequest.newBuilder().setSandboxId(sandboxId).build())
+        .getSandbox();
+  }
+
+  Sandbox pause(String sandboxId) {
+    return sandboxes()
+        .pauseSandbox(PauseSandboxRequest.newBuilder().setSandboxId(sandboxId).build())
+        .getSandbox();
+  }
+
+  Sandbox resume(String sandboxId) {
+    return sandboxes()
+        .resumeSandbox(ResumeSandboxRequest.newBuilder().setSandboxId(sandboxId).build())
         .getSandbox();
   }
 

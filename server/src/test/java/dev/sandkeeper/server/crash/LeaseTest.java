@@ -186,8 +186,8 @@ class LeaseTest {
 
   private List<String> overLimit() throws IOException, SQLException {
     return server.query(
-        "select spent_nano_usd || ' ' || reserved_nano_usd || ' ' || limit_nano_usd from"
-            + " quota_period where spent + reserved > amount");
+        "select spent || ' ' || reserved || ' ' || amount from quota_period"
+            + " where spent + reserved > amount");
   }
 
   private int segments(String sandbox) throws IOException, SQLException {

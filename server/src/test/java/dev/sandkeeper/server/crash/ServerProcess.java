@@ -3,6 +3,8 @@ package dev.sandkeeper.server.crash;
 import static org.awaitility.Awaitility.await;
 
 import dev.sandkeeper.server.Main;
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.engine.EngineSandbox;
 import dev.sandkeeper.server.engine.local.LocalEngine;
 import dev.sandkeeper.server.engine.local.LocalEngineSettings;
 import java.io.File;
@@ -23,6 +25,7 @@ import java.util.Optional;
 import java.util.Properties;
 import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -170,6 +173,14 @@ final class ServerProcess implements AutoCloseable {
       throw new IllegalStateException("The server does not stop: " + log());
     }
     return process().exitValue();
+  }
+
+  /** Does something to a sandbox of a server that was killed, as the server would have. */
+  void inEngine(String sandboxId, Consumer<EngineSandbox> work) {
+    try (LocalEngine engine =
+        new LocalEngine(LocalEngineSettings.of(dataFolder().resolve("engine")))) {
+      work.accept(engine.adopt(new SandboxId(sandboxId), 1).orElseThrow());
+    }
   }
 
   /** Kills the main process of the database, whose helpers then end by themselves. */

@@ -31,6 +31,7 @@ class HttpErrorsStatusTest {
             switch (reason) {
               case INVALID_FIELD,
                   SANDBOX_NOT_RUNNING,
+                  SANDBOX_PAUSED,
                   INTERPRETER_MISSING,
                   NO_PRICE_FOR_TIER,
                   NO_PRICE_FOR_MODEL,

@@ -187,6 +187,22 @@ final class Books {
     return transactions.call(transaction -> ledger.extend(transaction, sandbox, 1, usage, now));
   }
 
+  Extension pause(SandboxId sandbox, UsageReading usage, Instant now) {
+    return transactions.call(transaction -> ledger.pause(transaction, sandbox, 1, usage, now));
+  }
+
+  Extension pause(SandboxId sandbox, Instant now) {
+    return pause(sandbox, UsageReading.NOTHING, now);
+  }
+
+  Extension resume(SandboxId sandbox, UsageReading usage, Instant now) {
+    return transactions.call(transaction -> ledger.resume(transaction, sandbox, 1, usage, now));
+  }
+
+  Extension resume(SandboxId sandbox, Instant now) {
+    return resume(sandbox, UsageReading.NOTHING, now);
+  }
+
   Settlement settle(SandboxId sandbox, Instant end) {
     return settle(sandbox, Optional.of(UsageReading.NOTHING), end);
   }
@@ -240,8 +256,13 @@ final class Books {
   }
 
   Price price(String tier, PriceBasis basis, Rates rates, Instant start, Instant now) {
-    return transactions.call(
-        transaction -> prices.create(transaction, tier, basis, rates, Optional.of(start), now));
+    return price(tier, basis, rates, rates.ofPausedTime(), start, now);
+  }
+
+  Price price(
+      String tier, PriceBasis basis, Rates rates, Rates paused, Instant start, Instant now) {
+    return transactions.call(transaction ->
+        prices.create(transaction, tier, basis, rates, paused, Optional.of(start), now));
   }
 
   QuotaStatus quota(TenantId tenant, Instant now) {

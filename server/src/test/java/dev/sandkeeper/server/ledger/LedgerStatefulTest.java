@@ -69,6 +69,9 @@ final class LedgerStatefulTest {
     FINISH,
     EXTEND,
     CUT,
+    PAUSE,
+    RESUME,
+    RESUME_DENIED,
     SETTLE,
     RESERVE,
     SPEND,
@@ -77,10 +80,13 @@ final class LedgerStatefulTest {
     PRICE
   }
 
+  /** Where a sandbox began to run or to be paused. */
+  private record Turn(Instant time, boolean paused) {}
+
   /** A sandbox as the model has it. */
   private static final class Model {
     final Wish wish;
-    Instant started = Instant.MAX;
+    final List<Turn> turns = new ArrayList<>();
     Instant paidUntil = Instant.MIN;
     long cpuMicros;
     long memoryMibMillis;
@@ -92,6 +98,16 @@ final class LedgerStatefulTest {
 
     SandboxId id() {
       return wish.sandboxId();
+    }
+
+    boolean paused() {
+      return turns.getLast().paused();
+    }
+
+    void turn(boolean paused) {
+      if (turns.isEmpty() || paused() != paused) {
+        turns.add(new Turn(now.truncatedTo(ChronoUnit.MILLIS), paused));
+      }
     }
   }
 
@@ -135,7 +151,9 @@ final class LedgerStatefulTest {
             Step.SPEND,
             Step.LIMIT,
             Step.CLOCK,
-            Step.EXECUTE);
+            Step.EXECUTE,
+            Step.PAUSE,
+            Step.RESUME);
   }
 
   /** Runs a step; what it throws names the seed and the step. */
@@ -167,15 +185,19 @@ final class LedgerStatefulTest {
       return admit(random, tenant, pending);
     }
     Model model = running.get(random.nextInt(running.size()));
-    if (dice < 70) {
+    if (dice < 70 && !model.paused()) {
       model.executions.add(books.execute(model.wish.tenant(), model.id(), now));
       return Step.EXECUTE;
     } else if (dice < 77 && !model.executions.isEmpty()) {
       books.finish(
           model.executions.remove(random.nextInt(model.executions.size())), now.plusNanos(1000));
       return Step.FINISH;
-    } else if (dice < 93) {
+    } else if (dice < 85) {
       return extend(random, model);
+    } else if (dice < 89) {
+      return pause(random, model);
+    } else if (dice < 93) {
+      return resume(random, model);
     }
     settle(random, model, running);
     return Step.SETTLE;
@@ -286,7 +308,7 @@ final class LedgerStatefulTest {
       return Step.RELEASE;
     }
     books.start(model.wish, now);
-    model.started = now;
+    model.turn(false);
     running.add(model);
     return Step.START;
   }
@@ -312,6 +334,34 @@ final class LedgerStatefulTest {
     }
   }
 
+  private Step pause(Random random, Model model) {
+    switch (books.pause(model.id(), usage(random, model), now)) {
+      case Extension.Renewed renewed -> model.paidUntil = renewed.paidUntil();
+      case Extension.Shortened shortened -> model.paidUntil = shortened.paidUntil();
+      case Extension.Refused refused -> assertThat(refused.paidUntil()).isEqualTo(model.paidUntil);
+      case Extension.Fenced fenced -> throw new AssertionError(fenced);
+    }
+    model.turn(true);
+    return Step.PAUSE;
+  }
+
+  private Step resume(Random random, Model model) {
+    switch (books.resume(model.id(), usage(random, model), now)) {
+      case Extension.Renewed renewed -> model.paidUntil = renewed.paidUntil();
+      case Extension.Shortened shortened -> {
+        assertThat(model.paused()).isFalse();
+        model.paidUntil = shortened.paidUntil();
+      }
+      case Extension.Refused refused -> {
+        assertThat(refused.paidUntil()).isEqualTo(model.paidUntil);
+        return Step.RESUME_DENIED;
+      }
+      case Extension.Fenced fenced -> throw new AssertionError(fenced);
+    }
+    model.turn(false);
+    return Step.RESUME;
+  }
+
   private void settle(Random random, Model model, List<Model> running) {
     boolean seen = random.nextInt(3) > 0;
     Optional<UsageReading> usage = seen ? Optional.of(usage(random, model)) : Optional.empty();
@@ -325,14 +375,24 @@ final class LedgerStatefulTest {
 
   /** What the allocation costs at the prices of its time, rounded once. */
   private long expectedCost(Model model, Duration lifetime) {
-    Instant from = model.started.truncatedTo(ChronoUnit.MILLIS);
-    Instant to = from.plus(lifetime);
+    BigDecimal cost = BigDecimal.ZERO;
+    for (int i = 0; i < model.turns.size(); i++) {
+      Turn turn = model.turns.get(i);
+      boolean last = i == model.turns.size() - 1;
+      Instant end =
+          last ? model.turns.getFirst().time().plus(lifetime) : model.turns.get(i + 1).time();
+      cost = cost.add(cost(model, turn, end));
+    }
+    return cost.movePointRight(9).setScale(0, RoundingMode.HALF_EVEN).longValueExact();
+  }
+
+  private BigDecimal cost(Model model, Turn turn, Instant to) {
     BigDecimal cost = BigDecimal.ZERO;
     for (Price price : books.prices.list(Optional.of("standard"))) {
-      Instant start = price.startTime().isAfter(from) ? price.startTime() : from;
+      Instant start = price.startTime().isAfter(turn.time()) ? price.startTime() : turn.time();
       Instant end = price.endTime().filter(to::isAfter).orElse(to);
       if (start.isBefore(end)) {
-        Rates rates = price.rates();
+        Rates rates = turn.paused() ? price.pausedRates() : price.rates();
         BigDecimal perSecond =
             rates
                 .usdPerSecond()
@@ -347,7 +407,7 @@ final class LedgerStatefulTest {
                 perSecond.multiply(BigDecimal.valueOf(Duration.between(start, end).toMillis(), 3)));
       }
     }
-    return cost.movePointRight(9).setScale(0, RoundingMode.HALF_EVEN).longValueExact();
+    return cost;
   }
 
   private static UsageReading usage(Random random, Model model) {
@@ -424,12 +484,25 @@ final class LedgerStatefulTest {
             : PriceBasis.MEASURED;
     Instant start = now.plus(Books.SETTINGS.priceLead()).plusMillis(1 + random.nextInt(60_000));
     try {
-      books.price(tier, basis, new Rates(rate(random), rate(random), rate(random)), start, now);
+      Rates rates = new Rates(rate(random), rate(random), rate(random));
+      books.price(tier, basis, rates, paused(random, rates), start, now);
     } catch (SandkeeperException e) {
       // One starts later already.
       assertThat(e.reason().name()).isEqualTo("ALREADY_EXISTS");
     }
     return Step.PRICE;
+  }
+
+  private static Rates paused(Random random, Rates rates) {
+    return new Rates(
+        part(random, rates.usdPerSecond()),
+        part(random, rates.usdPerCoreSecond()),
+        part(random, rates.usdPerGibSecond()));
+  }
+
+  /** None of it, all of it, or half. */
+  private static BigDecimal part(Random random, BigDecimal rate) {
+    return rate.multiply(BigDecimal.valueOf(5L * random.nextInt(3), 1));
   }
 
   private static BigDecimal rate(Random random) {
