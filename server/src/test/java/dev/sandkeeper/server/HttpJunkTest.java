@@ -26,6 +26,7 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -108,9 +109,14 @@ class HttpJunkTest {
     assertThat(refusal(MAX_MESSAGE + 1)).isEqualTo(Status.Code.RESOURCE_EXHAUSTED);
   }
 
+  // Many times, as the answer overtakes the request now here, now there; now and then the
+  // connection
+  // is lost over it, but never is the answer one that a client cannot read.
   @Test
   void farTooMuchIsRefusedAsItArrives() {
-    assertThat(refusal(10 * MAX_MESSAGE)).isEqualTo(Status.Code.RESOURCE_EXHAUSTED);
+    assertThat(IntStream.range(0, 100).mapToObj(_ -> refusal(10 * MAX_MESSAGE)))
+        .contains(Status.Code.RESOURCE_EXHAUSTED)
+        .doesNotContain(Status.Code.INTERNAL);
   }
 
   @Test

@@ -15,6 +15,7 @@ import io.grpc.health.v1.HealthCheckRequest;
 import io.grpc.health.v1.HealthGrpc;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.Socket;
@@ -126,6 +127,22 @@ class TlsTest {
       assertThatThrownBy(() -> get(client, "/health")).isInstanceOf(SSLException.class);
     } finally {
       channel.shutdownNow();
+    }
+  }
+
+  @Test
+  void plaintextClientThatGoesOnSendingIsStillTold() throws Exception {
+    try (Socket socket = new Socket(InetAddress.getLoopbackAddress(), server.port())) {
+      OutputStream out = socket.getOutputStream();
+      out.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".getBytes(StandardCharsets.US_ASCII));
+      // Its answer is there, and nobody has read it yet.
+      await().until(() -> socket.getInputStream().available() > 0);
+      for (int i = 0; i < 100; i++) {
+        out.write(new byte[10_000]);
+      }
+
+      assertThat(new String(socket.getInputStream().readAllBytes(), StandardCharsets.US_ASCII))
+          .endsWith("This port speaks TLS only.\n");
     }
   }
 

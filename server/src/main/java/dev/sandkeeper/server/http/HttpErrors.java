@@ -155,19 +155,7 @@ final class HttpErrors implements ServerErrorHandler, UnframedGrpcErrorHandler {
   private static AggregatedHttpResponse answer(Failure failure, @Nullable MediaType asked) {
     Status status = failure.status();
     if (asked != null && asked.subtype().startsWith("grpc")) {
-      // For gRPC a path that is not there is a method that is not implemented.
-      int code =
-          failure.http().equals(HttpStatus.NOT_FOUND) ? Code.UNIMPLEMENTED_VALUE : status.getCode();
-      return AggregatedHttpResponse.of(
-          ResponseHeaders.builder(HttpStatus.OK)
-              .contentType(asked)
-              .setInt("grpc-status", code)
-              .set("grpc-message", status.getMessage().replaceAll("[^ -~]|%", "?"))
-              .set(
-                  STATUS_DETAILS,
-                  Base64.getEncoder()
-                      .encodeToString(status.toBuilder().setCode(code).build().toByteArray()))
-              .build());
+      return grpcAnswer(failure, asked);
     }
     ResponseHeadersBuilder headers =
         ResponseHeaders.builder(failure.http())
@@ -180,6 +168,31 @@ final class HttpErrors implements ServerErrorHandler, UnframedGrpcErrorHandler {
     detail(status, RetryInfo.class)
         .ifPresent(retry -> headers.setLong(HttpHeaderNames.RETRY_AFTER, wholeSeconds(retry)));
     return AggregatedHttpResponse.of(headers.build(), HttpData.ofUtf8(ProtoJson.print(status)));
+  }
+
+  /**
+   * The status follows in trailers, as what answers a request that is refused while it arrives does
+   * not end the stream with its headers, and clients take that for no status at all. Browsers do
+   * not see trailers; gRPC-Web has it in the headers.
+   */
+  private static AggregatedHttpResponse grpcAnswer(Failure failure, MediaType asked) {
+    Status status = failure.status();
+    // For gRPC a path that is not there is a method that is not implemented.
+    int code =
+        failure.http().equals(HttpStatus.NOT_FOUND) ? Code.UNIMPLEMENTED_VALUE : status.getCode();
+    HttpHeaders fields =
+        HttpHeaders.builder()
+            .setInt("grpc-status", code)
+            .set("grpc-message", status.getMessage().replaceAll("[^ -~]|%", "?"))
+            .set(
+                STATUS_DETAILS,
+                Base64.getEncoder()
+                    .encodeToString(status.toBuilder().setCode(code).build().toByteArray()))
+            .build();
+    ResponseHeadersBuilder headers = ResponseHeaders.builder(HttpStatus.OK).contentType(asked);
+    return asked.subtype().startsWith("grpc-web")
+        ? AggregatedHttpResponse.of(headers.add(fields).build())
+        : AggregatedHttpResponse.of(headers.build(), HttpData.empty(), fields);
   }
 
   /** Returns the HTTP status of a failure, as google.rpc.Code maps it but for sizes. */

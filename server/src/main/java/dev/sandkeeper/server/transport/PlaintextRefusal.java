@@ -1,15 +1,17 @@
 package dev.sandkeeper.server.transport;
 
 import io.netty.buffer.ByteBuf;
-import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.socket.DuplexChannel;
 import io.netty.handler.codec.ByteToMessageDecoder;
 import io.netty.handler.codec.http2.Http2CodecUtil;
 import io.netty.handler.codec.http2.Http2Error;
 import io.netty.handler.codec.http2.Http2Flags;
 import io.netty.handler.codec.http2.Http2FrameTypes;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 
 /**
  * Tells a client that speaks without TLS, where TLS is spoken, so in its own protocol, and closes
@@ -19,11 +21,18 @@ final class PlaintextRefusal extends ByteToMessageDecoder {
   private static final int TLS_HANDSHAKE = 0x16;
   private static final int HTTP2_PREFACE = 0x50524920; // "PRI "
   private static final int DECIDING_BYTES = 4;
+  private static final Duration LINGER = Duration.ofSeconds(1);
   private static final byte[] REFUSAL =
       "This port speaks TLS only.\n".getBytes(StandardCharsets.US_ASCII);
 
+  private boolean refused;
+
   @Override
   protected void decode(ChannelHandlerContext context, ByteBuf in, List<Object> out) {
+    if (refused) {
+      in.skipBytes(in.readableBytes());
+      return;
+    }
     if (in.getUnsignedByte(in.readerIndex()) == TLS_HANDSHAKE) {
       context.pipeline().remove(this); // which hands on what has come
       return;
@@ -38,7 +47,19 @@ final class PlaintextRefusal extends ByteToMessageDecoder {
       writeHttp1(answer);
     }
     in.skipBytes(in.readableBytes());
-    context.writeAndFlush(answer).addListener(ChannelFutureListener.CLOSE);
+    refused = true;
+    context.writeAndFlush(answer).addListener(_ -> linger(context));
+  }
+
+  /**
+   * Closes only when the client has had time to read the answer, and takes what it still sends:
+   * closed over unread bytes, the connection would be reset, and the answer lost.
+   */
+  private static void linger(ChannelHandlerContext context) {
+    if (context.channel() instanceof DuplexChannel channel) {
+      channel.shutdownOutput();
+    }
+    context.executor().schedule(() -> context.close(), LINGER.toMillis(), TimeUnit.MILLISECONDS);
   }
 
   private static void writeHttp1(ByteBuf answer) {
