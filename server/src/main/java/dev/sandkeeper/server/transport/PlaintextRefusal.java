@@ -57,9 +57,17 @@ final class PlaintextRefusal extends ByteToMessageDecoder {
    */
   private static void linger(ChannelHandlerContext context) {
     if (context.channel() instanceof DuplexChannel channel) {
-      channel.shutdownOutput();
+      var _ = channel.shutdownOutput();
     }
-    context.executor().schedule(() -> context.close(), LINGER.toMillis(), TimeUnit.MILLISECONDS);
+    var _ =
+        context
+            .executor()
+            .schedule(
+                () -> {
+                  var _ = context.close();
+                },
+                LINGER.toMillis(),
+                TimeUnit.MILLISECONDS);
   }
 
   private static void writeHttp1(ByteBuf answer) {
