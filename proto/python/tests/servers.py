@@ -91,7 +91,7 @@ class FakeServer(SandboxServiceServicer, FileServiceServicer):
         return self._play(request, context, lambda event: event)
 
     ListDirectory = Stat = Remove = CreateSandbox
-    GetSandbox = ListSandboxes = TerminateSandbox = GetSandboxUsage = CreateSandbox
+    GetSandbox = ListSandboxes = PauseSandbox = ResumeSandbox = TerminateSandbox = GetSandboxUsage = CreateSandbox
 
     def _play(self, request: Any, context: Any, response: Callable[..., Any]) -> Iterator[Any]:
         self._note(request, context)
