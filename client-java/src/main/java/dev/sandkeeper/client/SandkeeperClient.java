@@ -436,7 +436,7 @@ public final class SandkeeperClient implements AutoCloseable {
   public Hold reserve(ReserveRequest request) {
     ReserveRequest repeatable =
         request.getRequestId().isEmpty()
-            ? request.toBuilder().setRequestId(UUID.randomUUID().toString()).build()
+            ? request.toBuilder().setRequestId(newRequestId()).build()
             : request;
     return calls.repeatable(quotas, s -> s.reserve(repeatable)).getHold();
   }
@@ -459,7 +459,7 @@ public final class SandkeeperClient implements AutoCloseable {
   public RecordLlmUsageResponse recordLlmUsage(RecordLlmUsageRequest request) {
     RecordLlmUsageRequest repeatable =
         request.getRequestId().isEmpty()
-            ? request.toBuilder().setRequestId(UUID.randomUUID().toString()).build()
+            ? request.toBuilder().setRequestId(newRequestId()).build()
             : request;
     return calls.repeatable(costs, s -> s.recordLlmUsage(repeatable));
   }

@@ -10,10 +10,4 @@ import java.util.Optional;
  * @param scope only of this scope
  * @param scopeId only of this organisation, user, conversation or agent
  */
-public record LimitQuery(TenantId tenantId, Optional<LimitScope> scope, Optional<String> scopeId) {
-
-  /** Returns the query for all limits of a tenant. */
-  public static LimitQuery of(TenantId tenantId) {
-    return new LimitQuery(tenantId, Optional.empty(), Optional.empty());
-  }
-}
+public record LimitQuery(TenantId tenantId, Optional<LimitScope> scope, Optional<String> scopeId) {}

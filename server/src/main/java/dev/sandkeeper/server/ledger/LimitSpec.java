@@ -35,18 +35,4 @@ public record LimitSpec(
   public LimitSpec {
     thresholds = thresholds.stream().sorted().toList();
   }
-
-  /** Returns the hard limit of a tenant's money, by periods in UTC. */
-  public static LimitSpec ofTenant(TenantId tenantId, LimitPeriod period, NanoUsd amount) {
-    return new LimitSpec(
-        tenantId,
-        LimitScope.TENANT,
-        "",
-        LimitResource.ALL_SPEND,
-        period,
-        UTC,
-        LimitEnforcement.HARD,
-        amount.value(),
-        List.of());
-  }
 }

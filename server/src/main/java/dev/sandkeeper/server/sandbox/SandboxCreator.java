@@ -124,7 +124,10 @@ public final class SandboxCreator {
 
   private Sandbox admitAndStart(Principal principal, CreateSandbox request, Sandbox pending) {
     Admission admission =
-        spans.call("ledger.admit", Map.of(), () -> timedAdmit(principal, request, pending));
+        spans.call(
+            "ledger.admit",
+            Map.of(),
+            () -> instruments.timedLedgerCall("admit", () -> admit(principal, request, pending)));
     return switch (admission) {
       case Admission.Granted granted ->
           start(principal, pending.withPaidUntil(granted.paidUntil()), request.environment());
@@ -138,15 +141,6 @@ public final class SandboxCreator {
       case Admission.Replayed replayed -> repeated(principal, request, replayed.sandboxId());
       case Admission.OtherKind _ -> throw request.requestKey().reused();
     };
-  }
-
-  private Admission timedAdmit(Principal principal, CreateSandbox request, Sandbox pending) {
-    long start = System.nanoTime();
-    try {
-      return admit(principal, request, pending);
-    } finally {
-      instruments.ledgerCalled("admit", Duration.ofNanos(System.nanoTime() - start));
-    }
   }
 
   private Admission admit(Principal principal, CreateSandbox request, Sandbox pending) {
@@ -229,22 +223,21 @@ public final class SandboxCreator {
   }
 
   private EngineSandbox startInEngine(Sandbox pending, Map<String, String> environment) {
-    long start = System.nanoTime();
-    try {
-      return engine.create(
-          new SandboxSpec(
-              pending.sandboxId(),
-              pending.generation(),
-              pending.cpuCores(),
-              pending.memoryMib(),
-              pending.diskMib(),
-              settings.maxProcesses(),
-              environment,
-              Duration.between(clock.now(), pending.paidUntil()).plus(settings.guestSlack())));
-    } finally {
-      instruments.engineCalled(
-          pending.engine(), "create", Duration.ofNanos(System.nanoTime() - start));
-    }
+    return instruments.timedEngineCall(
+        pending.engine(),
+        "create",
+        () ->
+            engine.create(
+                new SandboxSpec(
+                    pending.sandboxId(),
+                    pending.generation(),
+                    pending.cpuCores(),
+                    pending.memoryMib(),
+                    pending.diskMib(),
+                    settings.maxProcesses(),
+                    environment,
+                    Duration.between(clock.now(), pending.paidUntil())
+                        .plus(settings.guestSlack()))));
   }
 
   private SandkeeperException failed(Principal principal, Sandbox pending, EngineException cause) {

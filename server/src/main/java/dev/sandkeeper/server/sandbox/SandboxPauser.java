@@ -8,9 +8,7 @@ import dev.sandkeeper.server.engine.UsageReading;
 import dev.sandkeeper.server.ledger.Extension;
 import dev.sandkeeper.server.ledger.Ledger;
 import dev.sandkeeper.server.telemetry.Instruments;
-import java.time.Duration;
 import java.util.Optional;
-import java.util.function.Supplier;
 
 /**
  * Holds sandboxes still and lets them go on, in the engine and in the books: first still, then the
@@ -46,9 +44,10 @@ final class SandboxPauser {
    * @throws EngineException when it cannot be held still; it then runs on, or has ended
    */
   Extension pause(LiveSandbox sandbox, Optional<Principal> principal) {
-    UsageReading usage = timedEngine(sandbox, "pause", sandbox.engine()::pause);
+    UsageReading usage =
+        instruments.timedEngineCall(sandbox.sandbox().engine(), "pause", sandbox.engine()::pause);
     Extension extension =
-        timedLedger(
+        instruments.timedLedgerCall(
             "pause",
             () ->
                 transactions.call(transaction -> {
@@ -74,7 +73,7 @@ final class SandboxPauser {
   Extension payForResume(LiveSandbox sandbox, Principal principal) {
     UsageReading usage = sandbox.engine().usage();
     Extension extension =
-        timedLedger(
+        instruments.timedLedgerCall(
             "resume",
             () ->
                 transactions.call(transaction -> {
@@ -112,34 +111,12 @@ final class SandboxPauser {
    * @throws EngineException when it does not; it is still or has ended
    */
   void goOn(LiveSandbox sandbox) {
-    timedEngine(
-        sandbox,
+    instruments.timedEngineCall(
+        sandbox.sandbox().engine(),
         "resume",
         () -> {
           sandbox.engine().resume();
           return sandbox;
         });
-  }
-
-  private <T> T timedEngine(LiveSandbox sandbox, String operation, Supplier<T> work) {
-    long start = System.nanoTime();
-    try {
-      return work.get();
-    } finally {
-      instruments.engineCalled(sandbox.sandbox().engine(), operation, since(start));
-    }
-  }
-
-  private <T> T timedLedger(String operation, Supplier<T> work) {
-    long start = System.nanoTime();
-    try {
-      return work.get();
-    } finally {
-      instruments.ledgerCalled(operation, since(start));
-    }
-  }
-
-  private static Duration since(long start) {
-    return Duration.ofNanos(System.nanoTime() - start);
   }
 }

@@ -19,11 +19,7 @@ import dev.sandkeeper.server.ledger.EndReason;
 import dev.sandkeeper.server.ledger.Extension;
 import dev.sandkeeper.server.ledger.LeaseState;
 import dev.sandkeeper.server.ledger.LedgerRepository;
-import dev.sandkeeper.server.ledger.LimitPeriod;
-import dev.sandkeeper.server.ledger.LimitResource;
-import dev.sandkeeper.server.ledger.LimitScope;
 import dev.sandkeeper.server.ledger.NanoUsd;
-import dev.sandkeeper.server.ledger.Refusal;
 import dev.sandkeeper.server.ledger.Settlement;
 import dev.sandkeeper.server.ledger.Violation;
 import java.math.BigDecimal;
@@ -35,7 +31,6 @@ import java.util.Optional;
 import org.jooq.DSLContext;
 import org.jooq.Record2;
 import org.jooq.impl.DSL;
-import org.jspecify.annotations.Nullable;
 
 /** Calls the ledger's functions; the rules are theirs. */
 final class JooqLedgerRepository implements LedgerRepository {
@@ -76,17 +71,7 @@ final class JooqLedgerRepository implements LedgerRepository {
       case "GRANTED" ->
           new Admission.Granted(
               answer.getHoldId(), answer.getPaidUntil(), new NanoUsd(answer.getAmountNanoUsd()));
-      case "DENIED" ->
-          new Admission.Denied(
-              refusal(
-                  answer.getLimitId(),
-                  answer.getScope(),
-                  answer.getScopeId(),
-                  answer.getResource(),
-                  answer.getPeriod(),
-                  answer.getRemaining(),
-                  answer.getNeeded(),
-                  answer.getResetTime()));
+      case "DENIED" -> new Admission.Denied(Refusals.of(answer));
       case "NO_PRICE" -> new Admission.NoPrice(request.tier());
       case "REPLAYED" -> new Admission.Replayed(new SandboxId(answer.getSandboxId()));
       case "OTHER_KIND" -> new Admission.OtherKind();
@@ -118,8 +103,8 @@ final class JooqLedgerRepository implements LedgerRepository {
             .fetchSingle();
     return switch (answer.getOutcome()) {
       case "RENEWED" -> new Extension.Renewed(answer.getPaidUntil());
-      case "SHORTENED" -> new Extension.Shortened(answer.getPaidUntil(), refusal(answer));
-      case "REFUSED" -> new Extension.Refused(answer.getPaidUntil(), refusal(answer));
+      case "SHORTENED" -> new Extension.Shortened(answer.getPaidUntil(), Refusals.of(answer));
+      case "REFUSED" -> new Extension.Refused(answer.getPaidUntil(), Refusals.of(answer));
       case "FENCED" -> new Extension.Fenced();
       default -> throw unexpected("ledger_renew", answer.getOutcome());
     };
@@ -189,38 +174,6 @@ final class JooqLedgerRepository implements LedgerRepository {
         .selectFrom(LEDGER_VIOLATIONS())
         .limit(MAX_VIOLATIONS)
         .fetch(row -> new Violation(row.getInvariant(), row.getSubject(), row.getDetail()));
-  }
-
-  private static Refusal refusal(LedgerRenewRecord answer) {
-    return refusal(
-        answer.getLimitId(),
-        answer.getScope(),
-        answer.getScopeId(),
-        answer.getResource(),
-        answer.getPeriod(),
-        answer.getRemaining(),
-        answer.getNeeded(),
-        answer.getResetTime());
-  }
-
-  private static Refusal refusal(
-      Long limitId,
-      String scope,
-      String scopeId,
-      String resource,
-      String period,
-      long remaining,
-      long needed,
-      @Nullable Instant resetTime) {
-    return new Refusal(
-        limitId.toString(),
-        LimitScope.valueOf(scope),
-        scopeId,
-        LimitResource.valueOf(resource),
-        LimitPeriod.valueOf(period),
-        remaining,
-        needed,
-        Optional.ofNullable(resetTime));
   }
 
   private static IllegalStateException unexpected(String function, String outcome) {

@@ -9,9 +9,6 @@ import dev.sandkeeper.jooq.tables.records.LedgerSettleSpendRecord;
 import dev.sandkeeper.server.base.TenantId;
 import dev.sandkeeper.server.base.Transaction;
 import dev.sandkeeper.server.ledger.HoldState;
-import dev.sandkeeper.server.ledger.LimitPeriod;
-import dev.sandkeeper.server.ledger.LimitResource;
-import dev.sandkeeper.server.ledger.LimitScope;
 import dev.sandkeeper.server.ledger.LlmCost;
 import dev.sandkeeper.server.ledger.LlmHold;
 import dev.sandkeeper.server.ledger.LlmRepository;
@@ -19,7 +16,6 @@ import dev.sandkeeper.server.ledger.LlmReservation;
 import dev.sandkeeper.server.ledger.LlmSettlement;
 import dev.sandkeeper.server.ledger.LlmUsage;
 import dev.sandkeeper.server.ledger.NanoUsd;
-import dev.sandkeeper.server.ledger.Refusal;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -120,17 +116,7 @@ final class JooqLlmRepository implements LlmRepository {
       case "REPLAYED" -> new Answer.Replayed(hold(row), row.getRequestHash());
       case "OTHER_KIND" -> new Answer.OtherKind();
       case "NO_PRICE" -> new Answer.NoPrice();
-      case "DENIED" ->
-          new Answer.Denied(
-              new Refusal(
-                  row.getLimitId().toString(),
-                  LimitScope.valueOf(row.getScope()),
-                  row.getScopeId(),
-                  LimitResource.valueOf(row.getResource()),
-                  LimitPeriod.valueOf(row.getPeriod()),
-                  row.getRemaining(),
-                  row.getNeeded(),
-                  Optional.ofNullable(row.getResetTime())));
+      case "DENIED" -> new Answer.Denied(Refusals.of(row));
       default -> throw new IllegalStateException("ledger_reserve answered " + row.getOutcome());
     };
   }

@@ -191,9 +191,12 @@ final class JooqOutbox implements Outbox {
             .skipLocked()
             .fetchOptional()
             .isPresent();
+    if (!isLocked) {
+      return 0;
+    }
     Condition isItsOwn = OUTBOX.WEBHOOK_ID.eq(webhookId);
     int excess = inside.fetchCount(OUTBOX, PENDING, isItsOwn) - maxPending;
-    if (!isLocked || excess <= 0) {
+    if (excess <= 0) {
       return 0;
     }
     return giveUp(

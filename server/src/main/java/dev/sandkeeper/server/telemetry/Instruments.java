@@ -247,6 +247,26 @@ public final class Instruments {
     ledgerLatency.record(toSeconds(duration), Attributes.of(TelemetryNames.OPERATION, operation));
   }
 
+  /** Makes a call of an engine and measures it, also when it fails. */
+  public <T> T timedEngineCall(String engine, String operation, Supplier<T> call) {
+    long start = System.nanoTime();
+    try {
+      return call.get();
+    } finally {
+      engineCalled(engine, operation, Duration.ofNanos(System.nanoTime() - start));
+    }
+  }
+
+  /** Makes a call of the ledger and measures it, also when it fails. */
+  public <T> T timedLedgerCall(String operation, Supplier<T> call) {
+    long start = System.nanoTime();
+    try {
+      return call.get();
+    } finally {
+      ledgerCalled(operation, Duration.ofNanos(System.nanoTime() - start));
+    }
+  }
+
   /** Measures how many spends the ledger decided at once. */
   public void ledgerBatch(int size) {
     ledgerBatchSize.record(size);

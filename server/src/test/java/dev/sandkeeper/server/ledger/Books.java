@@ -248,7 +248,18 @@ final class Books {
   }
 
   Limit limit(TenantId tenant, LimitPeriod period, long nanoUsd, Instant now) {
-    return limit(LimitSpec.ofTenant(tenant, period, new NanoUsd(nanoUsd)), now);
+    return limit(
+        new LimitSpec(
+            tenant,
+            LimitScope.TENANT,
+            "",
+            LimitResource.ALL_SPEND,
+            period,
+            LimitSpec.UTC,
+            LimitEnforcement.HARD,
+            nanoUsd,
+            List.of()),
+        now);
   }
 
   Limit limit(LimitSpec spec, Instant now) {
@@ -270,11 +281,15 @@ final class Books {
   }
 
   List<QuotaStatus> quotas(TenantId tenant, Instant now) {
-    return limits.quota(LimitQuery.of(tenant), FIRST_PAGE, now).items();
+    return limits.quota(ofAllScopes(tenant), FIRST_PAGE, now).items();
+  }
+
+  private static LimitQuery ofAllScopes(TenantId tenant) {
+    return new LimitQuery(tenant, Optional.empty(), Optional.empty());
   }
 
   List<Limit> limits(TenantId tenant) {
-    return limits.list(LimitQuery.of(tenant), FIRST_PAGE).items();
+    return limits.list(ofAllScopes(tenant), FIRST_PAGE).items();
   }
 
   /** Returns the cost records of a sandbox, oldest first. */
