@@ -119,53 +119,64 @@ CREATE OR REPLACE FUNCTION ledger_charge(
 ) LANGUAGE plpgsql VOLATILE ROWS 1 AS $$
 #variable_conflict use_column
 DECLARE
+  -- Of each counter, in the order in which they are locked.
+  v_limits  bigint[];
+  v_starts  timestamptz[];
+  v_booked  bigint[];
+  v_before  bigint[];
+  v_after   bigint[];
+  v_wanted  bigint[];
+  v_guarded boolean[];
+  v_strict  boolean[];
+  v_missing boolean;
   v_tight   boolean;
   v_room    bigint[];
   v_item    record;
   v_fits    boolean;
   v_refused int[] := '{}';
-  v_touched bigint;
   v_charged bigint;
-  v_limits  bigint[];
-  v_starts  timestamptz[];
+  v_reached_limits bigint[];
+  v_reached_starts timestamptz[];
 BEGIN
   IF p_limit_id IS NULL THEN
     RETURN;
   END IF;
 
+  SELECT array_agg(k.limit_id), array_agg(k.period_start), array_agg(k.booked), array_agg(k.held_before), array_agg(k.held_after),
+         array_agg(k.wanted), array_agg(k.guarded), array_agg(k.strict),
+         bool_or(NOT EXISTS (SELECT FROM quota_period q WHERE q.limit_id = k.limit_id AND q.period_start = k.period_start))
+  INTO v_limits, v_starts, v_booked, v_before, v_after, v_wanted, v_guarded, v_strict, v_missing
+  FROM (
+    SELECT u.limit_id, u.period_start, sum(u.booked)::bigint AS booked, sum(u.held_before)::bigint AS held_before,
+           sum(u.held_after)::bigint AS held_after, sum(greatest(u.booked - u.held_before + u.held_after, 0))::bigint AS wanted,
+           bool_or(u.guarded) AS guarded, bool_and(u.guarded) AS strict
+    FROM unnest(p_limit_id, p_period_start, p_booked, p_held_before, p_held_after, p_guarded)
+      AS u (limit_id, period_start, booked, held_before, held_after, guarded)
+    GROUP BY u.limit_id, u.period_start
+    ORDER BY u.limit_id, u.period_start
+  ) AS k;
   -- Missing rows are made before any is locked, so that two makers cannot wait for each other.
-  IF EXISTS (
-    SELECT FROM unnest(p_limit_id, p_period_start) AS k (limit_id, period_start)
-    WHERE NOT EXISTS (SELECT FROM quota_period q WHERE q.limit_id = k.limit_id AND q.period_start = k.period_start)
-  ) THEN
+  IF v_missing THEN
     PERFORM ledger_open_periods(p_limit_id, p_period_start, p_booked, p_now);
   END IF;
-  PERFORM FROM quota_period q
-  JOIN (SELECT DISTINCT u.limit_id, u.period_start FROM unnest(p_limit_id, p_period_start) AS u (limit_id, period_start)) AS k
-    ON q.limit_id = k.limit_id AND q.period_start = k.period_start
-  ORDER BY q.limit_id, q.period_start
-  FOR NO KEY UPDATE OF q;
-
   -- Where everything that is wanted fits at once, nobody is refused, in whatever order.
-  v_tight := EXISTS (
-    SELECT
-    FROM (
-      SELECT u.limit_id, u.period_start, bool_or(u.guarded) AS guarded,
-             sum(greatest(u.booked - u.held_before + u.held_after, 0)) AS wanted
-      FROM unnest(p_limit_id, p_period_start, p_booked, p_held_before, p_held_after, p_guarded)
-        AS u (limit_id, period_start, booked, held_before, held_after, guarded)
-      GROUP BY u.limit_id, u.period_start
-    ) AS k
-    JOIN quota_period q ON q.limit_id = k.limit_id AND q.period_start = k.period_start
-    JOIN quota_limit l ON l.limit_id = k.limit_id
-    WHERE k.guarded AND k.wanted > 0 AND l.enforcement = 'HARD' AND q.spent + q.reserved + k.wanted > q.amount);
+  SELECT bool_or(k.guarded AND k.wanted > 0 AND k.enforcement = 'HARD' AND k.used + k.wanted > k.amount)
+  INTO v_tight
+  FROM (
+    SELECT u.guarded, u.wanted, l.enforcement, q.spent + q.reserved AS used, q.amount
+    FROM unnest(v_limits, v_starts, v_wanted, v_guarded) AS u (limit_id, period_start, wanted, guarded)
+    JOIN quota_period q ON q.limit_id = u.limit_id AND q.period_start = u.period_start
+    JOIN quota_limit l ON l.limit_id = u.limit_id
+    ORDER BY q.limit_id, q.period_start
+    FOR NO KEY UPDATE OF q
+  ) AS k;
   IF v_tight THEN
     -- Else one after the other, in the order in which they came: a small one gets what a large one before it could not use.
     SELECT array_agg(
       CASE l.enforcement WHEN 'HARD' THEN q.amount - q.spent - q.reserved ELSE 9223372036854775807 END
       ORDER BY q.limit_id, q.period_start)
     INTO v_room
-    FROM (SELECT DISTINCT u.limit_id, u.period_start FROM unnest(p_limit_id, p_period_start) AS u (limit_id, period_start)) AS k
+    FROM unnest(v_limits, v_starts) AS k (limit_id, period_start)
     JOIN quota_period q ON q.limit_id = k.limit_id AND q.period_start = k.period_start
     JOIN quota_limit l ON l.limit_id = k.limit_id;
     FOR v_item IN
@@ -207,16 +218,22 @@ BEGIN
           LIMIT 1;
       END IF;
     END LOOP;
+    IF v_refused <> '{}' THEN
+      SELECT array_agg(k.limit_id), array_agg(k.period_start), array_agg(k.booked), array_agg(k.held_before), array_agg(k.held_after),
+             array_agg(k.strict)
+      INTO v_limits, v_starts, v_booked, v_before, v_after, v_strict
+      FROM (
+        SELECT u.limit_id, u.period_start, sum(u.booked)::bigint AS booked, sum(u.held_before)::bigint AS held_before,
+               sum(u.held_after)::bigint AS held_after, bool_and(u.guarded) AS strict
+        FROM unnest(p_item, p_limit_id, p_period_start, p_booked, p_held_before, p_held_after, p_guarded)
+          AS u (item, limit_id, period_start, booked, held_before, held_after, guarded)
+        WHERE u.item <> ALL (v_refused)
+        GROUP BY u.limit_id, u.period_start
+      ) AS k;
+    END IF;
   END IF;
 
-  WITH change AS (
-    SELECT u.limit_id, u.period_start, sum(u.booked)::bigint AS booked, sum(u.held_before)::bigint AS held_before,
-           sum(u.held_after)::bigint AS held_after, bool_and(u.guarded) AS guarded
-    FROM unnest(p_item, p_limit_id, p_period_start, p_booked, p_held_before, p_held_after, p_guarded)
-      AS u (item, limit_id, period_start, booked, held_before, held_after, guarded)
-    WHERE u.item <> ALL (v_refused)
-    GROUP BY u.limit_id, u.period_start
-  ), charged AS (
+  WITH charged AS (
     UPDATE quota_period q
     SET spent = q.spent + k.booked,
         reserved = q.reserved - k.held_before + k.held_after,
@@ -225,13 +242,14 @@ BEGIN
           q.spent + k.booked + q.reserved - k.held_before + k.held_after - q.amount,
           CASE l.enforcement WHEN 'HARD'
             THEN greatest(q.excess, q.spent + k.booked + q.reserved - k.held_before - q.amount) END))
-    FROM change k
+    FROM unnest(v_limits, v_starts, v_booked, v_before, v_after, v_strict)
+      AS k (limit_id, period_start, booked, held_before, held_after, strict)
     JOIN quota_limit l ON l.limit_id = k.limit_id
     WHERE q.limit_id = k.limit_id AND q.period_start = k.period_start
-      AND (l.enforcement = 'SOFT' OR NOT k.guarded OR k.booked - k.held_before + k.held_after <= 0
+      AND (l.enforcement = 'SOFT' OR NOT k.strict OR k.booked - k.held_before + k.held_after <= 0
         OR q.spent + k.booked + q.reserved - k.held_before + k.held_after <= q.amount)
     RETURNING new.limit_id, new.period_start, l.enforcement, new.excess - old.excess AS growth,
-      EXISTS (
+      l.thresholds <> '{}' AND EXISTS (
         SELECT FROM unnest(l.thresholds) AS t (threshold)
         WHERE old.spent::numeric * 100 < new.amount::numeric * t.threshold
           AND new.spent::numeric * 100 >= new.amount::numeric * t.threshold) AS reaches
@@ -240,65 +258,14 @@ BEGIN
     SELECT c.limit_id, c.period_start, 'BOOKED', p_sandbox_id, c.growth, p_now
     FROM charged c WHERE c.growth > 0 AND c.enforcement = 'HARD'
   )
-  SELECT (SELECT count(*) FROM change), count(*),
-         array_agg(c.limit_id) FILTER (WHERE c.reaches), array_agg(c.period_start) FILTER (WHERE c.reaches)
-  INTO v_touched, v_charged, v_limits, v_starts
+  SELECT count(*), array_agg(c.limit_id) FILTER (WHERE c.reaches), array_agg(c.period_start) FILTER (WHERE c.reaches)
+  INTO v_charged, v_reached_limits, v_reached_starts
   FROM charged c;
-  IF v_charged <> v_touched THEN
-    RAISE EXCEPTION 'ledger_charge: % of % counters charged', v_charged, v_touched;
+  IF v_charged <> coalesce(cardinality(v_limits), 0) THEN
+    RAISE EXCEPTION 'ledger_charge: % of % counters charged', v_charged, cardinality(v_limits);
   END IF;
-  IF v_limits IS NOT NULL THEN
-    PERFORM ledger_reach(v_limits, v_starts, p_now);
+  IF v_reached_limits IS NOT NULL THEN
+    PERFORM ledger_reach(v_reached_limits, v_reached_starts, p_now);
   END IF;
 END
 $$;
-COMMENT ON FUNCTION ledger_charge IS
-  'Charges the lines of items to their counters; the records of what is booked have just been written. An item of which a guarded line does not fit is refused whole, changes nothing and is returned with the limit that refused, what that has left for it and what it needed. Lines that are not guarded are charged in any case: what already happened is booked, past a limit if need be, and the overrun recorded.';
-
-CREATE OR REPLACE FUNCTION ledger_lines(
-  p_hold hold, p_booked_at timestamptz[], p_booked bigint[], p_held_at timestamptz[], p_held bigint[], p_creates int, p_open boolean,
-  p_now timestamptz
-) RETURNS TABLE (
-  items int[], limits bigint[], starts timestamptz[], booked bigint[], held_before bigint[], held_after bigint[], guarded boolean[]
-) LANGUAGE sql STABLE ROWS 1 AS $$
-  SELECT array_agg(1), array_agg(k.limit_id), array_agg(k.period_start), array_agg(k.booked), array_agg(k.held_before), array_agg(k.held_after),
-         array_agg(k.guarded)
-  FROM (
-    SELECT c.limit_id, c.period_start, sum(c.booked)::bigint AS booked, sum(c.held_before)::bigint AS held_before,
-           sum(c.held_after)::bigint AS held_after, bool_or(c.guarded) AS guarded
-    FROM (
-      SELECT l.limit_id, ledger_period_start(l.period, l.zone, u.at) AS period_start, u.booked, 0::bigint AS held_before,
-             u.held AS held_after, u.guarded
-      FROM ledger_limits(p_hold.tenant_id, p_hold.organisation_id, p_hold.user_id, p_hold.conversation_id, p_hold.agent_id) AS l
-      CROSS JOIN LATERAL (
-        SELECT b.at, b.amount AS booked, 0::bigint AS held, false AS guarded
-        FROM unnest(p_booked_at, p_booked) AS b (at, amount) WHERE l.resource IN ('ALL_SPEND', p_hold.kind || '_SPEND')
-        UNION ALL
-        SELECT h.at, 0, h.amount, h.amount > 0
-        FROM unnest(p_held_at, p_held) AS h (at, amount) WHERE l.resource IN ('ALL_SPEND', p_hold.kind || '_SPEND')
-        UNION ALL
-        SELECT p_now, 0, n.amount, true
-        FROM (VALUES ('CONCURRENT_SANDBOXES', 1), ('CONCURRENT_MEMORY_MIB', p_hold.memory_mib),
-            ('CONCURRENT_CPU_CORES', CASE WHEN NOT coalesce(p_hold.paused, false) THEN p_hold.cpu_cores END)) AS n (resource, amount)
-        WHERE l.resource = n.resource AND n.amount > 0 AND p_open AND p_hold.kind = 'SANDBOX'
-        UNION ALL
-        SELECT p_now, p_creates, 0, true WHERE l.resource = 'SANDBOX_CREATES' AND p_creates > 0
-      ) AS u
-      UNION ALL
-      SELECT h.limit_id, h.period_start, 0, h.amount, 0, false
-      FROM unnest(p_hold.charged_limits, p_hold.charged_periods, p_hold.charged_amounts) AS h (limit_id, period_start, amount)
-    ) AS c
-    GROUP BY c.limit_id, c.period_start
-  ) AS k
-$$;
-COMMENT ON FUNCTION ledger_lines IS
-  'The lines of one hold for ledger_charge: what is booked, by time; what is held from now on in place of what the hold has charged, by time; sandboxes created; and what is in use at once while the hold is open, which of a paused sandbox are no cores. Arrays are null when no limit applies.';
-
-CREATE OR REPLACE FUNCTION ledger_charged(INOUT p_hold hold, p_limits bigint[], p_starts timestamptz[], p_held_after bigint[]) LANGUAGE plpgsql IMMUTABLE AS $$
-BEGIN
-  SELECT coalesce(array_agg(k.limit_id), '{}'), coalesce(array_agg(k.period_start), '{}'), coalesce(array_agg(k.held_after), '{}')
-  INTO p_hold.charged_limits, p_hold.charged_periods, p_hold.charged_amounts
-  FROM unnest(p_limits, p_starts, p_held_after) AS k (limit_id, period_start, held_after) WHERE k.held_after > 0;
-END
-$$;
-COMMENT ON FUNCTION ledger_charged IS 'The hold with what its lines hold from now on as what it charges.';

@@ -15,17 +15,16 @@ $$;
 COMMENT ON FUNCTION ledger_local_time IS
   'The moment at which clocks of a zone show a time: the first, where it comes twice as they are set back; the moment of the skip, where they are set forward over it.';
 
-CREATE OR REPLACE FUNCTION ledger_period_start(p_period text, p_zone text, p_at timestamptz) RETURNS timestamptz LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
-BEGIN
-  RETURN CASE
-    WHEN p_period = 'LIFETIME' THEN '1970-01-01 00:00:00+00'::timestamptz
-    WHEN p_period = 'MINUTE' THEN date_bin('1 minute', p_at, '1970-01-01 00:00:00+00')
-    WHEN p_zone = 'UTC' THEN date_trunc(p_period, p_at, 'UTC')
-    WHEN p_period = 'HOUR' THEN date_bin('1 hour', p_at, ledger_period_start('DAY', p_zone, p_at))
-    ELSE ledger_local_time(date_trunc(p_period, p_at AT TIME ZONE p_zone), p_zone)
-  END;
-END
-$$;
+-- One expression, which is put in the place of each call.
+CREATE OR REPLACE FUNCTION ledger_period_start(p_period text, p_zone text, p_at timestamptz) RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE
+  WHEN p_period = 'LIFETIME' THEN '1970-01-01 00:00:00+00'::timestamptz
+  WHEN p_period = 'MINUTE' THEN date_bin('1 minute', p_at, '1970-01-01 00:00:00+00')
+  WHEN p_zone = 'UTC' THEN date_trunc(p_period, p_at, 'UTC')
+  WHEN p_period = 'HOUR' THEN date_bin('1 hour', p_at, ledger_local_time(date_trunc('day', p_at AT TIME ZONE p_zone), p_zone))
+  ELSE ledger_local_time(date_trunc(p_period, p_at AT TIME ZONE p_zone), p_zone)
+END;
 COMMENT ON FUNCTION ledger_period_start IS
   'Start of the period of a zone that holds a time; the epoch for LIFETIME. Hours count from midnight, so a day has 23 or 25 of them when clocks change.';
 

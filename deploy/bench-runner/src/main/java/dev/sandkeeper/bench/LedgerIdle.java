@@ -1,9 +1,7 @@
 package dev.sandkeeper.bench;
 
 import dev.sandkeeper.server.base.TenantId;
-import dev.sandkeeper.server.ledger.LlmHold;
 import dev.sandkeeper.server.ledger.LlmRepository;
-import dev.sandkeeper.server.ledger.LlmReservation;
 import dev.sandkeeper.server.ledger.LlmSpend;
 import java.io.IOException;
 import java.time.Instant;
@@ -28,22 +26,18 @@ final class LedgerIdle implements Row {
   }
 
   private static void direct(LedgerLab ledger, TenantId tenant) {
-    LlmRepository repository = ledger.repository();
-    LlmReservation reservation = LedgerLab.reservation(tenant);
     LlmRepository.Answer answer =
-        ledger
-            .transactions()
-            .single(tx -> repository.reserve(tx, List.of(reservation), Instant.now()))
-            .getFirst();
-    LlmHold hold =
-        answer instanceof LlmRepository.Answer.Granted granted ? granted.hold() : refused(answer);
-    ledger
-        .transactions()
-        .single(tx ->
-            repository.settle(tx, List.of(LedgerLab.settlement(tenant, hold)), Instant.now()));
+        decide(ledger, new LlmRepository.Request.Reserve(LedgerLab.reservation(tenant)));
+    if (!(answer instanceof LlmRepository.Answer.Granted granted)) {
+      throw new BenchException("the ledger answered " + answer);
+    }
+    decide(ledger, new LlmRepository.Request.End(LedgerLab.settlement(tenant, granted.hold())));
   }
 
-  private static LlmHold refused(LlmRepository.Answer answer) {
-    throw new BenchException("the ledger answered " + answer);
+  private static LlmRepository.Answer decide(LedgerLab ledger, LlmRepository.Request request) {
+    return ledger
+        .transactions()
+        .single(tx -> ledger.repository().decide(tx, List.of(request), Instant.now()))
+        .getFirst();
   }
 }

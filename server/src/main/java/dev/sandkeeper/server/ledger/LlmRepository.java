@@ -7,9 +7,21 @@ import java.util.List;
 /** Keeps what language models cost, in batches. */
 public interface LlmRepository {
 
-  /** The answer to a reservation. */
+  /** What is asked of the books. */
+  sealed interface Request {
+    /** To set money aside. */
+    record Reserve(LlmReservation reservation) implements Request {}
+
+    /** To book what was spent without money having been set aside. */
+    record Record(LlmReservation spent) implements Request {}
+
+    /** To end a hold. */
+    record End(LlmSettlement settlement) implements Request {}
+  }
+
+  /** What the books answer. */
   sealed interface Answer {
-    /** The money is set aside. */
+    /** The money is set aside, or booked. */
     record Granted(LlmHold hold) implements Answer {}
 
     /**
@@ -26,39 +38,30 @@ public interface LlmRepository {
     /** The request id was used for a sandbox. */
     record OtherKind() implements Answer {}
 
-    /** The model has no price. */
-    record NoPrice() implements Answer {}
-
     /** Decided together with its equal, which was refused. */
     record Again() implements Answer {}
-  }
 
-  /** How a hold ended. */
-  sealed interface Ending {
-    /** By this call, or just so before. */
-    record Ended(LlmHold hold) implements Ending {}
+    /** The hold ended by this call, or just so before. */
+    record Ended(LlmHold hold) implements Answer {}
 
     /**
-     * Otherwise, before.
+     * The hold ended otherwise, before.
      *
      * @param hold as it ended
      * @param reason SETTLED, RELEASED or EXPIRED
      */
-    record EndedBefore(LlmHold hold, String reason) implements Ending {}
+    record EndedBefore(LlmHold hold, String reason) implements Answer {}
 
     /** The tenant has no such hold. */
-    record Unknown() implements Ending {}
+    record Unknown() implements Answer {}
 
-    /** The model had no price when it was reserved. */
-    record NoPrice() implements Ending {}
+    /** The model has no price now, or had none when what is to end was reserved. */
+    record NoPrice() implements Answer {}
   }
 
-  /** Decides reservations in their order; answers in the same. */
-  List<Answer> reserve(Transaction transaction, List<LlmReservation> reservations, Instant now);
-
-  /** Ends holds in their order; answers in the same. */
-  List<Ending> settle(Transaction transaction, List<LlmSettlement> settlements, Instant now);
+  /** Decides a batch, first what ends holds, then the rest in its order; answers in order. */
+  List<Answer> decide(Transaction transaction, List<Request> requests, Instant now);
 
   /** Returns the releases of holds that were open longer than they may, at most so many. */
-  List<LlmSettlement> expired(Instant now, int max);
+  List<Request> expired(Instant now, int max);
 }

@@ -3,7 +3,6 @@ package dev.sandkeeper.server.ledger;
 import dev.sandkeeper.server.base.BillingClock;
 import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.SandkeeperException;
-import dev.sandkeeper.server.base.Transaction;
 import dev.sandkeeper.server.base.Transactions;
 import java.util.List;
 import java.util.Optional;
@@ -23,8 +22,7 @@ public final class LlmSpend {
   private final Transactions transactions;
   private final LlmRepository repository;
   private final BillingClock clock;
-  private final Batcher<LlmReservation, LlmRepository.Answer> reserving;
-  private final Batcher<LlmSettlement, LlmRepository.Ending> settling;
+  private final Batcher<LlmRepository.Request, LlmRepository.Answer> batcher;
 
   /**
    * Makes it.
@@ -39,15 +37,10 @@ public final class LlmSpend {
     this.transactions = transactions;
     this.repository = repository;
     this.clock = clock;
-    this.reserving =
+    this.batcher =
         new Batcher<>(batch -> {
           batchSize.accept(batch.size());
-          return transactions.single(tx -> repository.reserve(tx, batch, clock.now()));
-        });
-    this.settling =
-        new Batcher<>(batch -> {
-          batchSize.accept(batch.size());
-          return transactions.single(tx -> repository.settle(tx, batch, clock.now()));
+          return decide(batch);
         });
   }
 
@@ -58,12 +51,17 @@ public final class LlmSpend {
    *     ErrorReason#NO_PRICE_FOR_MODEL}, {@link ErrorReason#REQUEST_ID_REUSED}
    */
   public LlmHold reserve(LlmReservation reservation) {
-    while (true) {
-      LlmRepository.Answer answer = reserving.ask(reservation);
-      if (!(answer instanceof LlmRepository.Answer.Again)) {
-        return hold(reservation, answer);
-      }
-    }
+    return granted(new LlmRepository.Request.Reserve(reservation), reservation);
+  }
+
+  /**
+   * Books what was spent without money having been set aside. Repeated, it answers the same.
+   *
+   * @throws SandkeeperException with {@link ErrorReason#NO_PRICE_FOR_MODEL}, {@link
+   *     ErrorReason#REQUEST_ID_REUSED}
+   */
+  public LlmHold record(LlmReservation spent) {
+    return granted(new LlmRepository.Request.Record(spent), spent);
   }
 
   /**
@@ -75,81 +73,61 @@ public final class LlmSpend {
    *     ErrorReason#NO_PRICE_FOR_MODEL} when the model had no price when it was reserved
    */
   public LlmHold end(LlmSettlement settlement) {
-    return ended(settlement, settling.ask(settlement));
-  }
-
-  /**
-   * Books what was spent without money having been set aside. Repeated, it answers the same.
-   *
-   * @throws SandkeeperException with {@link ErrorReason#NO_PRICE_FOR_MODEL}, {@link
-   *     ErrorReason#REQUEST_ID_REUSED}
-   */
-  public LlmHold record(LlmReservation spent) {
-    return transactions.call(transaction -> record(transaction, spent));
-  }
-
-  private LlmHold record(Transaction transaction, LlmReservation spent) {
-    LlmReservation nothing =
-        new LlmReservation(
-            spent.tenantId(),
-            spent.requestKey(),
-            spent.attribution(),
-            new LlmCost.Amount(NanoUsd.ZERO, ""),
-            spent.timeToLive());
-    LlmHold hold =
-        hold(spent, repository.reserve(transaction, List.of(nothing), clock.now()).getFirst());
-    if (hold.state() != HoldState.OPEN) {
-      return hold;
-    }
-    LlmSettlement settlement =
-        new LlmSettlement(
-            spent.tenantId(), Optional.empty(), hold.holdId(), Optional.of(spent.cost()));
-    return ended(
-        settlement, repository.settle(transaction, List.of(settlement), clock.now()).getFirst());
-  }
-
-  /** Gives back what was set aside and not settled in time. */
-  public void releaseExpired() {
-    List<LlmSettlement> expired;
-    do {
-      expired = repository.expired(clock.now(), EXPIRED_AT_ONCE);
-      List<LlmSettlement> releases = expired;
-      if (!releases.isEmpty()) {
-        transactions.single(tx -> repository.settle(tx, releases, clock.now()));
-      }
-    } while (expired.size() == EXPIRED_AT_ONCE);
-  }
-
-  private static LlmHold hold(LlmReservation reservation, LlmRepository.Answer answer) {
-    return switch (answer) {
-      case LlmRepository.Answer.Granted granted -> granted.hold();
-      case LlmRepository.Answer.Replayed replayed -> {
-        reservation.requestKey().requireSame(replayed.requestHash());
-        yield replayed.hold();
-      }
-      case LlmRepository.Answer.Denied denied -> throw denied.refusal().asException();
-      case LlmRepository.Answer.OtherKind _ -> throw reservation.requestKey().reused();
-      case LlmRepository.Answer.NoPrice _ -> throw noPrice(Optional.of(reservation.cost()));
-      case LlmRepository.Answer.Again _ ->
-          throw new IllegalStateException("a batch of one had an equal: " + reservation);
-    };
-  }
-
-  private static LlmHold ended(LlmSettlement settlement, LlmRepository.Ending ending) {
-    return switch (ending) {
-      case LlmRepository.Ending.Ended ended -> ended.hold();
-      case LlmRepository.Ending.EndedBefore before ->
+    return switch (batcher.ask(new LlmRepository.Request.End(settlement))) {
+      case LlmRepository.Answer.Ended ended -> ended.hold();
+      case LlmRepository.Answer.EndedBefore before ->
           throw SandkeeperException.of(
                   ErrorReason.HOLD_ENDED,
                   "The hold ended before, otherwise than asked for now; what was spent beyond it can be recorded by itself.")
               .with("holdId", settlement.holdId())
               .with("endReason", before.reason())
               .with("settledNanoUsd", before.hold().settled().orElse(NanoUsd.ZERO).value());
-      case LlmRepository.Ending.Unknown _ ->
+      case LlmRepository.Answer.Unknown _ ->
           throw SandkeeperException.of(ErrorReason.HOLD_NOT_FOUND, "There is no such hold.")
               .with("holdId", settlement.holdId());
-      case LlmRepository.Ending.NoPrice _ -> throw noPrice(settlement.cost());
+      case LlmRepository.Answer.NoPrice _ -> throw noPrice(settlement.cost());
+      case LlmRepository.Answer other -> throw unexpected(other);
     };
+  }
+
+  /** Gives back what was set aside and not settled in time. */
+  public void releaseExpired() {
+    List<LlmRepository.Request> expired;
+    do {
+      expired = repository.expired(clock.now(), EXPIRED_AT_ONCE);
+      if (!expired.isEmpty()) {
+        decide(expired);
+      }
+    } while (expired.size() == EXPIRED_AT_ONCE);
+  }
+
+  private List<LlmRepository.Answer> decide(List<LlmRepository.Request> requests) {
+    return transactions.single(tx -> repository.decide(tx, requests, clock.now()));
+  }
+
+  private LlmHold granted(LlmRepository.Request request, LlmReservation reservation) {
+    while (true) {
+      switch (batcher.ask(request)) {
+        case LlmRepository.Answer.Granted granted -> {
+          return granted.hold();
+        }
+        case LlmRepository.Answer.Replayed replayed -> {
+          reservation.requestKey().requireSame(replayed.requestHash());
+          return replayed.hold();
+        }
+        case LlmRepository.Answer.Again _ -> {
+          // Its equal was refused in the same batch, which says nothing of this one.
+        }
+        case LlmRepository.Answer.Denied denied -> throw denied.refusal().asException();
+        case LlmRepository.Answer.OtherKind _ -> throw reservation.requestKey().reused();
+        case LlmRepository.Answer.NoPrice _ -> throw noPrice(Optional.of(reservation.cost()));
+        case LlmRepository.Answer other -> throw unexpected(other);
+      }
+    }
+  }
+
+  private static IllegalStateException unexpected(LlmRepository.Answer answer) {
+    return new IllegalStateException("the books answered " + answer);
   }
 
   private static SandkeeperException noPrice(Optional<LlmCost> cost) {

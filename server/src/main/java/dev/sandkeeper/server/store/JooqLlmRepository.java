@@ -1,11 +1,9 @@
 package dev.sandkeeper.server.store;
 
-import static dev.sandkeeper.jooq.Tables.LEDGER_RESERVE;
-import static dev.sandkeeper.jooq.Tables.LEDGER_SETTLE_SPEND;
+import static dev.sandkeeper.jooq.Tables.LEDGER_SPEND;
 import static dev.sandkeeper.jooq.tables.Hold.HOLD;
 
-import dev.sandkeeper.jooq.tables.records.LedgerReserveRecord;
-import dev.sandkeeper.jooq.tables.records.LedgerSettleSpendRecord;
+import dev.sandkeeper.jooq.tables.records.LedgerSpendRecord;
 import dev.sandkeeper.server.base.TenantId;
 import dev.sandkeeper.server.base.Transaction;
 import dev.sandkeeper.server.ledger.HoldState;
@@ -25,6 +23,7 @@ import java.util.UUID;
 import java.util.function.Function;
 import java.util.function.ToLongFunction;
 import org.jooq.DSLContext;
+import org.jooq.Result;
 import org.jspecify.annotations.Nullable;
 
 /** Calls the ledger's functions for LLM spends; the rules are theirs. */
@@ -36,66 +35,82 @@ final class JooqLlmRepository implements LlmRepository {
   }
 
   @Override
-  public List<Answer> reserve(
-      Transaction transaction, List<LlmReservation> reservations, Instant now) {
-    List<Optional<LlmCost>> costs = reservations.stream().map(r -> Optional.of(r.cost())).toList();
-    List<Answer> answers =
-        new ArrayList<>(Collections.nCopies(reservations.size(), new Answer.Again()));
-    JooqTransaction.contextOf(transaction)
-        .selectFrom(
-            LEDGER_RESERVE(
-                texts(reservations, r -> r.tenantId().value()),
-                texts(reservations, r -> r.attribution().organisationId().orElse(null)),
-                texts(reservations, r -> r.attribution().userId().orElse(null)),
-                texts(reservations, r -> r.attribution().conversationId().orElse(null)),
-                texts(reservations, r -> r.attribution().path().orElse(null)),
-                texts(reservations, r -> r.attribution().agentId().orElse(null)),
-                texts(reservations, r -> r.attribution().taskId().orElse(null)),
-                texts(reservations, r -> r.attribution().correlationId().orElse(null)),
-                texts(reservations, r -> r.attribution().workflowId().orElse(null)),
-                reservations.stream().map(r -> r.requestKey().requestId()).toArray(UUID[]::new),
-                reservations.stream().map(r -> r.requestKey().contentHash()).toArray(byte[][]::new),
-                amounts(costs),
-                texts(costs, JooqLlmRepository::model),
-                tokens(costs, LlmUsage::inputTokens),
-                tokens(costs, LlmUsage::cachedInputTokens),
-                tokens(costs, LlmUsage::outputTokens),
-                reservations.stream().map(r -> r.timeToLive().toMillis()).toArray(Long[]::new),
-                now))
-        .forEach(row -> answers.set(row.getItem() - 1, answer(row)));
+  public List<Answer> decide(Transaction transaction, List<Request> requests, Instant now) {
+    List<LlmSettlement> endings = new ArrayList<>();
+    List<LlmReservation> others = new ArrayList<>();
+    List<Boolean> spent = new ArrayList<>();
+    int[] places = new int[requests.size()];
+    int ends = Math.toIntExact(requests.stream().filter(Request.End.class::isInstance).count());
+    for (int i = 0; i < places.length; i++) {
+      switch (requests.get(i)) {
+        case Request.End end -> {
+          places[endings.size()] = i;
+          endings.add(end.settlement());
+        }
+        case Request.Reserve reserve -> {
+          places[ends + others.size()] = i;
+          others.add(reserve.reservation());
+          spent.add(false);
+        }
+        case Request.Record record -> {
+          places[ends + others.size()] = i;
+          others.add(record.spent());
+          spent.add(true);
+        }
+      }
+    }
+    List<Answer> answers = new ArrayList<>(Collections.nCopies(places.length, new Answer.Again()));
+    call(transaction, endings, others, spent.toArray(Boolean[]::new), now)
+        .forEach(row -> answers.set(places[row.getItem() - 1], answer(row)));
     return answers;
   }
 
-  @Override
-  public List<Ending> settle(
-      Transaction transaction, List<LlmSettlement> settlements, Instant now) {
-    List<Optional<LlmCost>> costs = settlements.stream().map(LlmSettlement::cost).toList();
-    List<Ending> endings =
-        new ArrayList<>(Collections.nCopies(settlements.size(), new Ending.Unknown()));
-    JooqTransaction.contextOf(transaction)
+  private static Result<LedgerSpendRecord> call(
+      Transaction transaction,
+      List<LlmSettlement> endings,
+      List<LlmReservation> others,
+      Boolean[] spent,
+      Instant now) {
+    List<Optional<LlmCost>> ended = endings.stream().map(LlmSettlement::cost).toList();
+    List<Optional<LlmCost>> costs = others.stream().map(r -> Optional.of(r.cost())).toList();
+    return JooqTransaction.contextOf(transaction)
         .selectFrom(
-            LEDGER_SETTLE_SPEND(
-                texts(settlements, s -> s.tenantId().value()),
-                texts(settlements, s -> s.agentId().orElse(null)),
-                settlements.stream()
+            LEDGER_SPEND(
+                texts(endings, s -> s.tenantId().value()),
+                texts(endings, s -> s.agentId().orElse(null)),
+                endings.stream()
                     .map(s -> Columns.nullable(Columns.number(s.holdId())))
                     .toArray(Long[]::new),
+                amounts(ended),
+                texts(ended, JooqLlmRepository::model),
+                tokens(ended, LlmUsage::inputTokens),
+                tokens(ended, LlmUsage::cachedInputTokens),
+                tokens(ended, LlmUsage::outputTokens),
+                ended.stream().map(Optional::isEmpty).toArray(Boolean[]::new),
+                texts(others, r -> r.tenantId().value()),
+                texts(others, r -> r.attribution().organisationId().orElse(null)),
+                texts(others, r -> r.attribution().userId().orElse(null)),
+                texts(others, r -> r.attribution().conversationId().orElse(null)),
+                texts(others, r -> r.attribution().path().orElse(null)),
+                texts(others, r -> r.attribution().agentId().orElse(null)),
+                texts(others, r -> r.attribution().taskId().orElse(null)),
+                texts(others, r -> r.attribution().correlationId().orElse(null)),
+                texts(others, r -> r.attribution().workflowId().orElse(null)),
+                others.stream().map(r -> r.requestKey().requestId()).toArray(UUID[]::new),
+                others.stream().map(r -> r.requestKey().contentHash()).toArray(byte[][]::new),
                 amounts(costs),
                 texts(costs, JooqLlmRepository::model),
                 tokens(costs, LlmUsage::inputTokens),
                 tokens(costs, LlmUsage::cachedInputTokens),
                 tokens(costs, LlmUsage::outputTokens),
-                costs.stream().map(Optional::isEmpty).toArray(Boolean[]::new),
+                others.stream().map(r -> r.timeToLive().toMillis()).toArray(Long[]::new),
+                spent,
                 now))
-        .forEach(row -> {
-          int item = row.getItem() - 1;
-          endings.set(item, ending(settlements.get(item).holdId(), row));
-        });
-    return endings;
+        .fetch();
   }
 
   @Override
-  public List<LlmSettlement> expired(Instant now, int max) {
+  public List<Request> expired(Instant now, int max) {
     return context
         .select(HOLD.TENANT_ID, HOLD.HOLD_ID)
         .from(HOLD)
@@ -103,48 +118,32 @@ final class JooqLlmRepository implements LlmRepository {
         .orderBy(HOLD.HOLD_ID)
         .limit(max)
         .fetch(row ->
-            new LlmSettlement(
-                new TenantId(row.value1()),
-                Optional.empty(),
-                row.value2().toString(),
-                Optional.empty()));
+            new Request.End(
+                new LlmSettlement(
+                    new TenantId(row.value1()),
+                    Optional.empty(),
+                    row.value2().toString(),
+                    Optional.empty())));
   }
 
-  private static Answer answer(LedgerReserveRecord row) {
+  private static Answer answer(LedgerSpendRecord row) {
     return switch (row.getOutcome()) {
       case "GRANTED" -> new Answer.Granted(hold(row));
       case "REPLAYED" -> new Answer.Replayed(hold(row), row.getRequestHash());
       case "OTHER_KIND" -> new Answer.OtherKind();
-      case "NO_PRICE" -> new Answer.NoPrice();
       case "DENIED" -> new Answer.Denied(Refusals.of(row));
-      default -> throw new IllegalStateException("ledger_reserve answered " + row.getOutcome());
+      case "ENDED", "REPEATED" -> new Answer.Ended(hold(row));
+      case "ENDED_BEFORE" -> new Answer.EndedBefore(hold(row), row.getEndReason());
+      case "UNKNOWN" -> new Answer.Unknown();
+      case "NO_PRICE" -> new Answer.NoPrice();
+      default -> throw new IllegalStateException("ledger_spend answered " + row.getOutcome());
     };
   }
 
-  private static LlmHold hold(LedgerReserveRecord row) {
+  private static LlmHold hold(LedgerSpendRecord row) {
     return new LlmHold(
         row.getHoldId().toString(),
         HoldState.valueOf(row.getState()),
-        new NanoUsd(row.getAmountNanoUsd()),
-        Optional.ofNullable(row.getSettledNanoUsd()).map(NanoUsd::new),
-        row.getUntilTime());
-  }
-
-  private static Ending ending(String holdId, LedgerSettleSpendRecord row) {
-    return switch (row.getOutcome()) {
-      case "ENDED", "REPEATED" -> new Ending.Ended(hold(holdId, row));
-      case "ENDED_BEFORE" -> new Ending.EndedBefore(hold(holdId, row), row.getEndReason());
-      case "UNKNOWN" -> new Ending.Unknown();
-      case "NO_PRICE" -> new Ending.NoPrice();
-      default ->
-          throw new IllegalStateException("ledger_settle_spend answered " + row.getOutcome());
-    };
-  }
-
-  private static LlmHold hold(String holdId, LedgerSettleSpendRecord row) {
-    return new LlmHold(
-        holdId,
-        row.getEndReason().equals("SETTLED") ? HoldState.SETTLED : HoldState.RELEASED,
         new NanoUsd(row.getAmountNanoUsd()),
         Optional.ofNullable(row.getSettledNanoUsd()).map(NanoUsd::new),
         row.getUntilTime());

@@ -18,6 +18,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
+import java.util.stream.Stream;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -346,7 +347,7 @@ final class LlmSpendTest {
     List<LlmRepository.Answer> answers =
         books.transactions.call(tx ->
             LedgerRepositories.llm(books.transactions)
-                .reserve(tx, List.of(amount(70), amount(50), amount(30), amount(1)), NOON));
+                .decide(tx, reserve(amount(70), amount(50), amount(30), amount(1)), NOON));
 
     assertThat(answers)
         .extracting(answer -> answer.getClass().getSimpleName())
@@ -361,7 +362,7 @@ final class LlmSpendTest {
     List<LlmRepository.Answer> answers =
         books.transactions.call(tx ->
             LedgerRepositories.llm(books.transactions)
-                .reserve(tx, List.of(reservation, amount(1), reservation), NOON));
+                .decide(tx, reserve(reservation, amount(1), reservation), NOON));
 
     assertThat(answers)
         .extracting(answer -> answer.getClass().getSimpleName())
@@ -403,6 +404,12 @@ final class LlmSpendTest {
                 start,
                 Optional.empty()),
             NOON));
+  }
+
+  private static List<LlmRepository.Request> reserve(LlmReservation... reservations) {
+    return Stream.of(reservations)
+        .<LlmRepository.Request>map(LlmRepository.Request.Reserve::new)
+        .toList();
   }
 
   private LlmReservation amount(long nanoUsd) {
