@@ -213,7 +213,12 @@ final class ServerAssembly implements AutoCloseable {
             transactions,
             LedgerRepositories.llm(transactions),
             clock,
-            telemetry.instruments()::ledgerBatch);
+            telemetry.instruments()::ledgerBatch,
+            (payer, refusal) ->
+                telemetry
+                    .instruments()
+                    .quotaExceeded(
+                        payer.value(), refusal.resource().name(), refusal.period().name()));
     sandboxes.sweeper().recover();
     repeat(
         executor,

@@ -98,13 +98,14 @@ final class LedgerLab {
 
   /** Returns the ledger as a server has it. */
   LlmSpend spend() {
-    return new LlmSpend(transactions, repository(), Instant::now, _ -> {});
+    return new LlmSpend(transactions, repository(), Instant::now, _ -> {}, (_, _) -> {});
   }
 
   /** Returns the ledger as another server has it, with connections of its own. */
   LlmSpend anotherSpend() {
     JooqTransactions others = connectLedger();
-    return new LlmSpend(others, LedgerRepositories.llm(others), Instant::now, _ -> {});
+    return new LlmSpend(
+        others, LedgerRepositories.llm(others), Instant::now, _ -> {}, (_, _) -> {});
   }
 
   private JooqTransactions connectLedger() {

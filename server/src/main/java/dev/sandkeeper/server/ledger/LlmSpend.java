@@ -3,9 +3,11 @@ package dev.sandkeeper.server.ledger;
 import dev.sandkeeper.server.base.BillingClock;
 import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.SandkeeperException;
+import dev.sandkeeper.server.base.TenantId;
 import dev.sandkeeper.server.base.Transactions;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.BiConsumer;
 import java.util.function.IntConsumer;
 
 /**
@@ -22,21 +24,25 @@ public final class LlmSpend {
   private final Transactions transactions;
   private final LlmRepository repository;
   private final BillingClock clock;
+  private final BiConsumer<TenantId, Refusal> denied;
   private final Batcher<LlmRepository.Request, LlmRepository.Answer> batcher;
 
   /**
    * Makes it.
    *
    * @param batchSize told how many were decided at once
+   * @param denied told whom a limit refused
    */
   public LlmSpend(
       Transactions transactions,
       LlmRepository repository,
       BillingClock clock,
-      IntConsumer batchSize) {
+      IntConsumer batchSize,
+      BiConsumer<TenantId, Refusal> denied) {
     this.transactions = transactions;
     this.repository = repository;
     this.clock = clock;
+    this.denied = denied;
     this.batcher =
         new Batcher<>(batch -> {
           batchSize.accept(batch.size());
@@ -118,7 +124,10 @@ public final class LlmSpend {
         case LlmRepository.Answer.Again _ -> {
           // Its equal was refused in the same batch, which says nothing of this one.
         }
-        case LlmRepository.Answer.Denied denied -> throw denied.refusal().asException();
+        case LlmRepository.Answer.Denied answer -> {
+          denied.accept(reservation.tenantId(), answer.refusal());
+          throw answer.refusal().asException();
+        }
         case LlmRepository.Answer.OtherKind _ -> throw reservation.requestKey().reused();
         case LlmRepository.Answer.NoPrice _ -> throw noPrice(Optional.of(reservation.cost()));
         case LlmRepository.Answer other -> throw unexpected(other);

@@ -269,7 +269,11 @@ final class LedgerStatefulTest {
   private Step reserveOrSpend(Random random, TenantId tenant) {
     LlmSpend spend =
         new LlmSpend(
-            books.transactions, LedgerRepositories.llm(books.transactions), () -> now, _ -> {});
+            books.transactions,
+            LedgerRepositories.llm(books.transactions),
+            () -> now,
+            _ -> {},
+            (_, _) -> {});
     LlmCost cost = new LlmCost.Amount(new NanoUsd(random.nextInt(20_000_000)), "");
     if (reserved.isEmpty() || random.nextBoolean()) {
       List<QuotaStatus> before = books.quotas(tenant, now);

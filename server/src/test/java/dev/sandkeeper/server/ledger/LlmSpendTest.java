@@ -14,6 +14,7 @@ import dev.sandkeeper.server.store.database.DatabaseExtension;
 import java.math.BigDecimal;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
@@ -37,9 +38,14 @@ final class LlmSpendTest {
   private final ModelPrices prices =
       new ModelPrices(LedgerRepositories.modelPrices(books.transactions));
   private Instant now = NOON;
+  private final List<String> denied = new ArrayList<>();
   private final LlmSpend spend =
       new LlmSpend(
-          books.transactions, LedgerRepositories.llm(books.transactions), () -> now, _ -> {});
+          books.transactions,
+          LedgerRepositories.llm(books.transactions),
+          () -> now,
+          _ -> {},
+          (payer, refusal) -> denied.add(payer.value() + " " + refusal.limitId()));
 
   @AfterEach
   void invariantsHold() {
@@ -48,7 +54,7 @@ final class LlmSpendTest {
 
   @Test
   void oneLimitCoversSandboxesAndModels() {
-    books.limit(tenant, LimitPeriod.DAY, 1_000_000_000, NOON);
+    Limit limit = books.limit(tenant, LimitPeriod.DAY, 1_000_000_000, NOON);
     books.run(books.wish(tenant), NOON);
     long sandbox = books.quota(tenant, NOON).reserved();
 
@@ -59,6 +65,7 @@ final class LlmSpendTest {
                 books.wish(tenant, "standard", 8, 8192).withTimeout(Duration.ofDays(1)), NOON))
         .isInstanceOf(Admission.Granted.class);
     refused(ErrorReason.QUOTA_EXCEEDED, () -> spend.reserve(amount(100_000_000)));
+    assertThat(denied).containsExactly(tenant.value() + " " + limit.limitId());
 
     LlmHold settled = spend.end(settlement(hold, 5_000_000));
     assertThat(settled.state()).isEqualTo(HoldState.SETTLED);
