@@ -104,7 +104,8 @@ BEGIN
   END IF;
 
   RETURN QUERY
-    SELECT i.item::int, CASE WHEN k.item IS NOT NULL THEN 'GRANTED' WHEN h.kind = 'LLM' THEN 'REPLAYED'
+    SELECT i.item::int, CASE WHEN k.item IS NOT NULL THEN 'GRANTED' WHEN h.kind = 'LLM' AND h.state <> 'OPEN' AND h.create_time < ledger_closed_until() THEN 'GONE'
+             WHEN h.kind = 'LLM' THEN 'REPLAYED'
              WHEN h.kind IS NOT NULL THEN 'OTHER_KIND' ELSE 'NO_PRICE' END,
            h.hold_id, h.request_hash, h.state, h.amount_nano_usd, h.settled_nano_usd, h.until_time,
            NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::bigint, NULL::timestamptz
@@ -117,7 +118,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ledger_reserve IS
-  'Sets money aside for LLM spends: an amount, or the most that tokens of a model may cost. Of each item outcome: GRANTED; REPLAYED (the request was granted before: the hold as it is now); OTHER_KIND (the request id was used for a sandbox); DENIED (by the limit named; nothing changed); NO_PRICE (of the model; nothing changed). No row: ask again.';
+  'Sets money aside for LLM spends: an amount, or the most that tokens of a model may cost. Of each item outcome: GRANTED; REPLAYED (the request was granted before: the hold as it is now); GONE (the request was granted before, in a month that is closed); OTHER_KIND (the request id was used for a sandbox); DENIED (by the limit named; nothing changed); NO_PRICE (of the model; nothing changed). No row: ask again.';
 
 CREATE OR REPLACE FUNCTION ledger_settle_spend(
   p_tenant_id text[], p_agent_id text[], p_hold_id bigint[], p_amount_nano_usd bigint[], p_model text[], p_input_tokens bigint[],

@@ -26,6 +26,9 @@ public interface LlmRepository {
     /** The request id was used for a sandbox. */
     record OtherKind() implements Answer {}
 
+    /** The request id was used before, for a spend whose record is no longer kept. */
+    record Gone() implements Answer {}
+
     /** The model has no price. */
     record NoPrice() implements Answer {}
 

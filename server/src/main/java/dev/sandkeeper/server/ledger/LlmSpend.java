@@ -55,7 +55,8 @@ public final class LlmSpend {
    * Sets money aside. Repeated, it answers with the hold as it is by then.
    *
    * @throws SandkeeperException with {@link ErrorReason#QUOTA_EXCEEDED}, {@link
-   *     ErrorReason#NO_PRICE_FOR_MODEL}, {@link ErrorReason#REQUEST_ID_REUSED}
+   *     ErrorReason#NO_PRICE_FOR_MODEL}, {@link ErrorReason#REQUEST_ID_REUSED}, {@link
+   *     ErrorReason#REQUEST_ID_EXPIRED}
    */
   public LlmHold reserve(LlmReservation reservation) {
     while (true) {
@@ -82,7 +83,7 @@ public final class LlmSpend {
    * Books what was spent without money having been set aside. Repeated, it answers the same.
    *
    * @throws SandkeeperException with {@link ErrorReason#NO_PRICE_FOR_MODEL}, {@link
-   *     ErrorReason#REQUEST_ID_REUSED}
+   *     ErrorReason#REQUEST_ID_REUSED}, {@link ErrorReason#REQUEST_ID_EXPIRED}
    */
   public LlmHold record(LlmReservation spent) {
     return transactions.call(transaction -> record(transaction, spent));
@@ -129,6 +130,7 @@ public final class LlmSpend {
       }
       case LlmRepository.Answer.Denied denied -> throw denied.refusal().asException();
       case LlmRepository.Answer.OtherKind _ -> throw reservation.requestKey().reused();
+      case LlmRepository.Answer.Gone _ -> throw reservation.requestKey().expired();
       case LlmRepository.Answer.NoPrice _ -> throw noPrice(Optional.of(reservation.cost()));
       case LlmRepository.Answer.Again _ ->
           throw new IllegalStateException("a batch of one had an equal: " + reservation);

@@ -115,6 +115,7 @@ final class JooqLlmRepository implements LlmRepository {
       case "GRANTED" -> new Answer.Granted(hold(row));
       case "REPLAYED" -> new Answer.Replayed(hold(row), row.getRequestHash());
       case "OTHER_KIND" -> new Answer.OtherKind();
+      case "GONE" -> new Answer.Gone();
       case "NO_PRICE" -> new Answer.NoPrice();
       case "DENIED" -> new Answer.Denied(Refusals.of(row));
       default -> throw new IllegalStateException("ledger_reserve answered " + row.getOutcome());
