@@ -31,10 +31,12 @@ BEGIN
     WHERE c.tenant_id = p_limit.tenant_id AND c.from_time >= p_from AND c.from_time < v_to
       AND p_limit.resource IN ('ALL_SPEND', c.spend || '_SPEND')
       AND p_limit.scope_id = CASE p_limit.scope WHEN 'ORGANISATION' THEN c.organisation_id WHEN 'USER' THEN c.user_id
-        WHEN 'CONVERSATION' THEN c.conversation_id WHEN 'AGENT' THEN c.agent_id ELSE '' END);
+        WHEN 'CONVERSATION' THEN c.conversation_id WHEN 'AGENT' THEN c.agent_id ELSE '' END)
+    + ledger_spent_closed(p_limit, p_from, v_to);
 END
 $$;
-COMMENT ON FUNCTION ledger_spent IS 'What was used for good of a limit in a span, computed from the records themselves.';
+COMMENT ON FUNCTION ledger_spent IS
+  'What was used for good of a limit in a period, computed from the records themselves; of closed months from what is left of them.';
 
 CREATE OR REPLACE FUNCTION ledger_open_periods(p_limit_id bigint[], p_period_start timestamptz[], p_booked bigint[], p_now timestamptz)
 RETURNS void LANGUAGE plpgsql VOLATILE AS $$

@@ -55,7 +55,7 @@ BEGIN
   RETURNING * INTO v_hold;
   IF NOT FOUND THEN
     SELECT * INTO v_hold FROM hold h WHERE h.tenant_id = p_tenant_id AND h.request_id = p_request_id;
-    outcome := CASE v_hold.kind WHEN 'SANDBOX' THEN 'REPLAYED' ELSE 'OTHER_KIND' END;
+    outcome := CASE WHEN v_hold.kind <> 'SANDBOX' THEN 'OTHER_KIND' WHEN v_hold.end_time <= ledger_closed_until() THEN 'GONE' ELSE 'REPLAYED' END;
     hold_id := v_hold.hold_id;
     sandbox_id := v_hold.sandbox_id;
     RETURN NEXT;
@@ -94,7 +94,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ledger_admit IS
-  'Admits a new sandbox: sets money aside for its first lease and the time to stop, and takes its place, on every limit of every scope it is in, or on none. outcome: GRANTED; REPLAYED (the request was admitted before, sandbox_id says for what); OTHER_KIND (the request id was used for another kind of spend); DENIED (by the limit named; nothing changed); NO_PRICE (nothing changed). The caller inserts the sandbox in the same transaction.';
+  'Admits a new sandbox: sets money aside for its first lease and the time to stop, and takes its place, on every limit of every scope it is in, or on none. outcome: GRANTED; REPLAYED (the request was admitted before, sandbox_id says for what); OTHER_KIND (the request id was used for another kind of spend); GONE (it was used for a sandbox that ended in a month that is closed); DENIED (by the limit named; nothing changed); NO_PRICE (nothing changed). The caller inserts the sandbox in the same transaction.';
 
 CREATE OR REPLACE FUNCTION ledger_fits(
   p_hold hold, p_booked_at timestamptz[], p_booked bigint[], p_tier text, p_from timestamptz, p_until timestamptz, p_exact_cost_nano_usd numeric

@@ -219,10 +219,10 @@ BEGIN
       v_segment.billed_cpu_source, v_segment.billed_memory_mib_millis, v_segment.billed_memory_source,
       v_segment.exact_cost_nano_usd, v_segment.amount_nano_usd);
     INSERT INTO cost_record (
-      kind, tenant_id, organisation_id, user_id, conversation_id, path, agent_id, task_id, correlation_id, workflow_id,
+      kind, spend, tenant_id, organisation_id, user_id, conversation_id, path, agent_id, task_id, correlation_id, workflow_id,
       sandbox_id, execution_id, from_time, to_time, tier, basis, price_version_id, state, quality, share_micros, amount_nano_usd)
     SELECT
-      'USAGE', p_sandbox.tenant_id, p_sandbox.organisation_id, p_sandbox.user_id, p_sandbox.conversation_id, p_sandbox.path,
+      'USAGE', 'SANDBOX', p_sandbox.tenant_id, p_sandbox.organisation_id, p_sandbox.user_id, p_sandbox.conversation_id, p_sandbox.path,
       p_sandbox.agent_id, p_sandbox.task_id, p_sandbox.correlation_id, p_sandbox.workflow_id, p_sandbox.sandbox_id,
       s.execution_id, v_segment.from_time, v_segment.to_time, p_sandbox.tier, v_segment.basis, v_segment.price_version_id,
       v_state, p_quality, s.share_micros, s.amount_nano_usd
@@ -257,7 +257,10 @@ BEGIN
   LEFT JOIN hold h ON h.sandbox_id = s.sandbox_id AND h.state = 'OPEN' AND NOT h.paused
   WHERE e.execution_id = p_execution_id;
   IF v_run.from_time > v_run.start_time THEN
-    SELECT coalesce(sum(c.amount_nano_usd), 0) INTO v_booked FROM cost_record c WHERE c.execution_id = p_execution_id;
+    -- A segment is no longer than an hour; the bound leaves out the months before.
+    SELECT coalesce(sum(c.amount_nano_usd), 0) INTO v_booked
+    FROM cost_record c
+    WHERE c.execution_id = p_execution_id AND c.kind = 'USAGE' AND c.from_time > v_run.start_time - interval '1 hour';
     SELECT coalesce(sum(ledger_micros(greatest(u.from_time, v_run.start_time), u.to_time)), 0) INTO v_paused
     FROM usage_segment u
     WHERE u.sandbox_id = v_run.sandbox_id AND u.span && tstzrange(v_run.start_time, v_run.from_time) AND u.state = 'PAUSED';

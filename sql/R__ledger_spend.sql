@@ -245,7 +245,8 @@ BEGIN
     IF cardinality(v_items) < cardinality(p_request_id) THEN
       RETURN QUERY
         SELECT i.item::int + v_endings,
-               CASE WHEN h.kind = 'LLM' THEN 'REPLAYED' WHEN h.kind IS NOT NULL THEN 'OTHER_KIND' ELSE 'NO_PRICE' END,
+               CASE WHEN h.kind = 'LLM' AND h.state <> 'OPEN' AND h.create_time < ledger_closed_until() THEN 'GONE'
+                 WHEN h.kind = 'LLM' THEN 'REPLAYED' WHEN h.kind IS NOT NULL THEN 'OTHER_KIND' ELSE 'NO_PRICE' END,
                h.hold_id, h.request_hash, h.state, h.amount_nano_usd, h.settled_nano_usd, h.until_time, h.end_reason,
                NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::bigint, NULL::timestamptz
         FROM unnest(p_tenant_id, p_request_id) WITH ORDINALITY AS i (tenant_id, request_id, item)
@@ -258,4 +259,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ledger_spend IS
-  'Decides a batch of LLM spends: first p_end_..., which end holds, then the others, which reserve or, where p_spent says so, record what was spent already. Items are numbered through. What is spent is booked past a limit if need be (recorded): an amount, or tokens of a model at its price. Of each ending outcome: ENDED; REPEATED (it ended just so before); ENDED_BEFORE (otherwise, as returned); UNKNOWN (no such hold of the tenant, and of the agent where one is given); NO_PRICE (of the model at the time of the reservation; nothing changed). Of each other: GRANTED; REPLAYED (the request was granted before: the hold as it is now); OTHER_KIND (the request id was used for a sandbox); DENIED (by the limit named; nothing changed); NO_PRICE (of the model; nothing changed). No row: ask again.';
+  'Decides a batch of LLM spends: first p_end_..., which end holds, then the others, which reserve or, where p_spent says so, record what was spent already. Items are numbered through. What is spent is booked past a limit if need be (recorded): an amount, or tokens of a model at its price. Of each ending outcome: ENDED; REPEATED (it ended just so before); ENDED_BEFORE (otherwise, as returned); UNKNOWN (no such hold of the tenant, and of the agent where one is given); NO_PRICE (of the model at the time of the reservation; nothing changed). Of each other: GRANTED; REPLAYED (the request was granted before: the hold as it is now); GONE (so it was, in a month that is closed); OTHER_KIND (the request id was used for a sandbox); DENIED (by the limit named; nothing changed); NO_PRICE (of the model; nothing changed). No row: ask again.';

@@ -3,6 +3,11 @@
 SET LOCAL check_function_bodies = off;
 
 CREATE OR REPLACE FUNCTION ledger_violations() RETURNS TABLE (invariant int, subject text, detail text) LANGUAGE sql STABLE AS $$
+  WITH closed AS MATERIALIZED (
+    -- What is left of segments of closed months.
+    SELECT k.sandbox_id, max(k.until_time) AS until_time, sum(k.exact_cost_nano_usd) AS exact, sum(k.amount_nano_usd) AS amount
+    FROM sandbox_closing k GROUP BY k.sandbox_id
+  )
   -- 1. Spent and reserved stay within a hard limit, but where an overrun is recorded.
   SELECT 1, format('quota_period %s %s', q.limit_id, q.period_start),
          format('spent %s + reserved %s > amount %s, excess %s, recorded %s', q.spent, q.reserved, q.amount, q.excess, o.recorded)
@@ -54,14 +59,20 @@ CREATE OR REPLACE FUNCTION ledger_violations() RETURNS TABLE (invariant int, sub
   SELECT 3, format('sandbox %s', g.sandbox_id), format('a segment starts at %s, the one before ends at %s', g.from_time, g.previous)
   FROM (
     SELECT u.sandbox_id, u.from_time,
-           lag(u.to_time, 1, date_trunc('milliseconds', s.start_time, 'UTC')) OVER (PARTITION BY u.sandbox_id ORDER BY u.from_time) AS previous
-    FROM usage_segment u JOIN sandbox s ON s.sandbox_id = u.sandbox_id
+           lag(u.to_time, 1, coalesce(k.until_time, date_trunc('milliseconds', s.start_time, 'UTC')))
+             OVER (PARTITION BY u.sandbox_id ORDER BY u.from_time) AS previous
+    FROM usage_segment u
+    JOIN sandbox s ON s.sandbox_id = u.sandbox_id
+    LEFT JOIN closed k ON k.sandbox_id = u.sandbox_id
   ) AS g
   WHERE g.from_time IS DISTINCT FROM g.previous
   UNION ALL
   SELECT 3, format('sandbox %s', s.sandbox_id), format('metered until %s, segments until %s', s.metered_until, r.until)
   FROM sandbox s
-  CROSS JOIN LATERAL (SELECT max(u.to_time) AS until FROM usage_segment u WHERE u.sandbox_id = s.sandbox_id) AS r
+  LEFT JOIN closed k ON k.sandbox_id = s.sandbox_id
+  CROSS JOIN LATERAL (
+    SELECT coalesce(max(u.to_time), k.until_time) AS until FROM usage_segment u WHERE u.sandbox_id = s.sandbox_id
+  ) AS r
   WHERE s.metered_until IS DISTINCT FROM r.until
 
   -- 4. Every amount follows from quantities and price; shares and records add up.
@@ -75,9 +86,11 @@ CREATE OR REPLACE FUNCTION ledger_violations() RETURNS TABLE (invariant int, sub
              CASE u.state WHEN 'PAUSED' THEN v.paused_usd_per_second ELSE v.usd_per_second END,
              CASE u.state WHEN 'PAUSED' THEN v.paused_usd_per_core_second ELSE v.usd_per_core_second END,
              CASE u.state WHEN 'PAUSED' THEN v.paused_usd_per_gib_second ELSE v.usd_per_gib_second END) AS exact,
-           sum(u.exact_cost_nano_usd) OVER (PARTITION BY u.sandbox_id ORDER BY u.from_time) AS until_now,
+           coalesce(k.exact, 0) + sum(u.exact_cost_nano_usd) OVER (PARTITION BY u.sandbox_id ORDER BY u.from_time) AS until_now,
            u.billed_cpu_source, u.billed_cpu_micros, u.billed_memory_source, u.billed_memory_mib_millis, u.lifetime_ms
-    FROM usage_segment u LEFT JOIN price_version v ON v.price_version_id = u.price_version_id
+    FROM usage_segment u
+    LEFT JOIN price_version v ON v.price_version_id = u.price_version_id
+    LEFT JOIN closed k ON k.sandbox_id = u.sandbox_id
   ) AS g
   JOIN sandbox s ON s.sandbox_id = g.sandbox_id
   WHERE g.exact IS DISTINCT FROM g.exact_cost_nano_usd
@@ -94,16 +107,39 @@ CREATE OR REPLACE FUNCTION ledger_violations() RETURNS TABLE (invariant int, sub
     SELECT coalesce(sum(c.amount_nano_usd), 0) AS amount, coalesce(sum(c.share_micros), 0) AS micros,
            coalesce(bool_or(abs(c.amount_nano_usd - u.amount_nano_usd::numeric * c.share_micros / (u.lifetime_ms * 1000)) >= 1), false) AS unfair,
            coalesce(bool_or(c.state <> u.state OR u.state = 'PAUSED' AND c.execution_id IS NOT NULL), false) AS misplaced
-    FROM cost_record c WHERE c.sandbox_id = u.sandbox_id AND c.from_time = u.from_time
+    FROM cost_record c WHERE c.sandbox_id = u.sandbox_id AND c.from_time = u.from_time AND c.kind = 'USAGE'
   ) AS r
   WHERE r.amount <> u.amount_nano_usd OR r.micros <> u.lifetime_ms * 1000 OR r.unfair OR r.misplaced
   UNION ALL
   SELECT 4, format('sandbox %s', s.sandbox_id),
          format('cost %s, records %s, exact %s, segments %s', s.cost_nano_usd, c.amount, s.exact_cost_nano_usd, u.exact)
   FROM sandbox s
-  CROSS JOIN LATERAL (SELECT coalesce(sum(u.exact_cost_nano_usd), 0) AS exact FROM usage_segment u WHERE u.sandbox_id = s.sandbox_id) AS u
-  CROSS JOIN LATERAL (SELECT coalesce(sum(c.amount_nano_usd), 0) AS amount FROM cost_record c WHERE c.sandbox_id = s.sandbox_id) AS c
+  LEFT JOIN closed k ON k.sandbox_id = s.sandbox_id
+  CROSS JOIN LATERAL (
+    SELECT coalesce(k.exact, 0) + coalesce(sum(u.exact_cost_nano_usd), 0) AS exact FROM usage_segment u WHERE u.sandbox_id = s.sandbox_id
+  ) AS u
+  CROSS JOIN LATERAL (
+    SELECT coalesce(k.amount, 0) + coalesce(sum(c.amount_nano_usd), 0) AS amount
+    FROM cost_record c WHERE c.sandbox_id = s.sandbox_id AND c.kind = 'USAGE'
+  ) AS c
   WHERE s.exact_cost_nano_usd <> u.exact OR s.cost_nano_usd <> c.amount OR s.cost_nano_usd <> ledger_round(u.exact)
+
+  UNION ALL
+  SELECT 4, format('cost_record %s', coalesce(c.cost_record_id, a.cost_record_id)),
+         format('%s of %s, asked for %s', c.kind, c.amount_nano_usd, a.amount_nano_usd)
+  FROM (SELECT * FROM cost_record c WHERE c.kind <> 'USAGE') AS c
+  FULL JOIN (SELECT * FROM adjustment a WHERE a.from_time >= ledger_closed_until()) AS a ON a.cost_record_id = c.cost_record_id
+  WHERE c.tenant_id IS DISTINCT FROM a.tenant_id OR c.amount_nano_usd IS DISTINCT FROM a.amount_nano_usd
+    OR c.from_time IS DISTINCT FROM a.from_time OR (c.kind = 'CORRECTION') <> (a.corrected_id IS NOT NULL)
+  UNION ALL
+  SELECT 4, format('cost_record %s', c.cost_record_id), format('%s of %s, corrected by %s', c.kind, c.amount_nano_usd, r.amount)
+  FROM (
+    SELECT a.corrected_id, sum(a.amount_nano_usd) AS amount, array_agg(a.from_time) AS from_times
+    FROM adjustment a WHERE a.corrected_id IS NOT NULL GROUP BY a.corrected_id
+  ) AS r
+  JOIN cost_record c ON c.cost_record_id = r.corrected_id
+  WHERE c.kind = 'CORRECTION' OR c.from_time <> ALL (r.from_times)
+    OR (c.amount_nano_usd + r.amount) * CASE WHEN c.amount_nano_usd < 0 THEN -1 ELSE 1 END < 0
 
   -- 5. Open holds and live sandboxes match one to one; what ran was settled, what never ran released.
   UNION ALL
@@ -120,6 +156,25 @@ CREATE OR REPLACE FUNCTION ledger_violations() RETURNS TABLE (invariant int, sub
   SELECT 5, format('hold %s', h.hold_id), format('paused %s, sandbox %s', h.paused, s.state)
   FROM hold h JOIN sandbox s ON s.sandbox_id = h.sandbox_id
   WHERE h.state = 'OPEN' AND (s.state = 'PAUSED' AND NOT h.paused OR s.state IN ('PENDING', 'RUNNING') AND h.paused)
+
+  -- 7. Roll-ups equal the records they are of, by everything that they are summed by; those of a closed month are as they were sealed.
+  UNION ALL
+  SELECT 7, format('cost_rollup_hour %s %s %s', coalesce(r.tenant_id, h.tenant_id), coalesce(r.hour, h.hour), coalesce(r.group_hash, h.group_hash)),
+         format('%s in %s records, from the records %s in %s', r.amount_nano_usd, r.record_count, h.amount_nano_usd, h.record_count)
+  FROM (SELECT * FROM cost_rollup_hour r WHERE r.hour >= ledger_closed_until()) AS r
+  FULL JOIN ledger_hours(0, (SELECT p.folded_below FROM cost_progress p)) AS h
+    ON h.tenant_id = r.tenant_id AND h.hour = r.hour AND h.group_hash = r.group_hash
+  WHERE r IS DISTINCT FROM h
+  UNION ALL
+  SELECT 7, format('cost_closing %s %s', coalesce(k.month, h.month), coalesce(k.tenant_id, h.tenant_id)),
+         format('%s in %s records, rolled up %s in %s', k.amount_nano_usd, k.record_count, h.amount, h.records)
+  FROM cost_closing k
+  FULL JOIN (
+    SELECT r.tenant_id, date_trunc('month', r.hour, 'UTC') AS month, sum(r.amount_nano_usd) AS amount, sum(r.record_count) AS records
+    FROM cost_rollup_hour r WHERE r.hour < ledger_closed_until() GROUP BY 1, 2
+  ) AS h ON h.tenant_id = k.tenant_id AND h.month = k.month
+  WHERE k.amount_nano_usd IS DISTINCT FROM h.amount OR k.record_count IS DISTINCT FROM h.records
+    OR k.hours_hash <> ledger_seal(k.tenant_id, k.month)
 
   -- 8. Every threshold that was reached has its one event.
   UNION ALL
@@ -140,4 +195,4 @@ CREATE OR REPLACE FUNCTION ledger_violations() RETURNS TABLE (invariant int, sub
   WHERE v.first_broken_sequence IS NOT NULL
 $$;
 COMMENT ON FUNCTION ledger_violations IS
-  'What breaks the ledger''s invariants 1 to 5, 8 and 9, by their numbers; no row when all is sound. Reads everything.';
+  'What breaks the ledger''s invariants 1 to 5 and 7 to 9, by their numbers; no row when all is sound. Reads everything.';

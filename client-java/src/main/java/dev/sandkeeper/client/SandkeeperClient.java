@@ -6,9 +6,12 @@ import dev.sandkeeper.v1.AuditEvent;
 import dev.sandkeeper.v1.AuditServiceGrpc;
 import dev.sandkeeper.v1.CheckInvariantsRequest;
 import dev.sandkeeper.v1.CostRecord;
+import dev.sandkeeper.v1.CostReportRow;
 import dev.sandkeeper.v1.CostServiceGrpc;
 import dev.sandkeeper.v1.CreateApiKeyRequest;
 import dev.sandkeeper.v1.CreateApiKeyResponse;
+import dev.sandkeeper.v1.CreateCorrectionRequest;
+import dev.sandkeeper.v1.CreateCreditRequest;
 import dev.sandkeeper.v1.CreateModelPriceRequest;
 import dev.sandkeeper.v1.CreatePriceRequest;
 import dev.sandkeeper.v1.CreateSandboxRequest;
@@ -24,6 +27,7 @@ import dev.sandkeeper.v1.ExecuteRequest;
 import dev.sandkeeper.v1.Execution;
 import dev.sandkeeper.v1.ExecutionServiceGrpc;
 import dev.sandkeeper.v1.FileServiceGrpc;
+import dev.sandkeeper.v1.GetCostReportRequest;
 import dev.sandkeeper.v1.GetExecutionRequest;
 import dev.sandkeeper.v1.GetModelPriceAtRequest;
 import dev.sandkeeper.v1.GetPriceAtRequest;
@@ -492,6 +496,29 @@ public final class SandkeeperClient implements AutoCloseable {
                 costs, s -> s.listCostRecords(request.toBuilder().setPageToken(token).build())),
         ListCostRecordsResponse::getCostRecordsList,
         ListCostRecordsResponse::getNextPageToken);
+  }
+
+  /** Returns sums of cost records, by bucket, then largest first. */
+  public List<CostReportRow> getCostReport(GetCostReportRequest request) {
+    return calls.repeatable(costs, s -> s.getCostReport(request)).getRowsList();
+  }
+
+  /** Corrects what a cost record came to. Repeated as {@link #reserve}. */
+  public CostRecord createCorrection(CreateCorrectionRequest request) {
+    CreateCorrectionRequest repeatable =
+        request.getRequestId().isEmpty()
+            ? request.toBuilder().setRequestId(newRequestId()).build()
+            : request;
+    return calls.repeatable(costs, s -> s.createCorrection(repeatable)).getCostRecord();
+  }
+
+  /** Gives a tenant, or one of its scopes, a credit. Repeated as {@link #reserve}. */
+  public CostRecord createCredit(CreateCreditRequest request) {
+    CreateCreditRequest repeatable =
+        request.getRequestId().isEmpty()
+            ? request.toBuilder().setRequestId(newRequestId()).build()
+            : request;
+    return calls.repeatable(costs, s -> s.createCredit(repeatable)).getCostRecord();
   }
 
   /** Makes a webhook for the alerts of the key's tenant; its secret is in this answer only. */

@@ -33,6 +33,7 @@ import dev.sandkeeper.server.execution.KeptExecutions;
 import dev.sandkeeper.server.execution.OutcomeRecorder;
 import dev.sandkeeper.server.execution.SandboxFiles;
 import dev.sandkeeper.server.http.HttpFace;
+import dev.sandkeeper.server.ledger.Adjustments;
 import dev.sandkeeper.server.ledger.Ledger;
 import dev.sandkeeper.server.ledger.LedgerSettings;
 import dev.sandkeeper.server.ledger.LimitQuery;
@@ -41,6 +42,7 @@ import dev.sandkeeper.server.ledger.Limits;
 import dev.sandkeeper.server.ledger.LlmSpend;
 import dev.sandkeeper.server.ledger.ModelPrices;
 import dev.sandkeeper.server.ledger.Prices;
+import dev.sandkeeper.server.ledger.Upkeep;
 import dev.sandkeeper.server.sandbox.CostEstimator;
 import dev.sandkeeper.server.sandbox.SandboxRoom;
 import dev.sandkeeper.server.sandbox.SandboxSettings;
@@ -87,6 +89,9 @@ final class ServerAssembly implements AutoCloseable {
 
   private static final Duration ALERT_TIMEOUT = Duration.ofSeconds(10);
   private static final Duration TIDY_INTERVAL = Duration.ofMinutes(1);
+
+  /** Reports read what is younger one by one. */
+  private static final Duration FOLD_INTERVAL = Duration.ofSeconds(10);
 
   private final Configuration configuration;
   private final IdGenerator ids = new IdGenerator(new SecureRandom());
@@ -229,6 +234,12 @@ final class ServerAssembly implements AutoCloseable {
           llmSpend.releaseExpired();
         });
 
+    Upkeep upkeep =
+        new Upkeep(
+            transactions, LedgerRepositories.upkeep(), clock, configuration.ledger().keepMonths());
+    repeat(executor, FOLD_INTERVAL, upkeep::fold);
+    repeat(executor, TIDY_INTERVAL, upkeep::tendMonths);
+
     libraries.join();
     OpenStreams openStreams = new OpenStreams(apiKeys);
     repeat(executor, KEY_CHECK_INTERVAL, openStreams::check);
@@ -259,6 +270,7 @@ final class ServerAssembly implements AutoCloseable {
             limits,
             llmSpend,
             LedgerRepositories.costs(transactions),
+            new Adjustments(LedgerRepositories.adjustments()),
             ledger,
             startAlerts(transactions, auditLog, clock, telemetry, executor),
             auditLog,

@@ -18,6 +18,9 @@ public final class Bench {
   private static final int EXIT_FAILED = 1;
   private static final int EXIT_USAGE = 2;
 
+  /** Who asks for fewer wants to know whether it works. */
+  private static final int FEW_RUNS = 5;
+
   private Bench() {}
 
   /** Runs the benchmarks; see the class. */
@@ -36,7 +39,12 @@ public final class Bench {
       err.println("bench: " + e.getMessage());
       return EXIT_USAGE;
     }
-    Lab lab = new Lab(options.data(), options.log(), options.serverCommand());
+    Lab lab =
+        new Lab(
+            options.data(),
+            options.log(),
+            options.serverCommand(),
+            options.samples().orElse(Measurement.RUNS) < FEW_RUNS);
     Runtime.getRuntime().addShutdownHook(new Thread(lab::close, "end-all"));
     try {
       return measure(options, lab, rows, out);

@@ -14,6 +14,7 @@ final class Lab implements AutoCloseable {
   private final Path data;
   private final Path log;
   private final List<String> serverCommand;
+  private final boolean brief;
 
   /** How to end what runs, newest first. Guarded by this. */
   private final Deque<Ending> endings = new ArrayDeque<>();
@@ -22,11 +23,18 @@ final class Lab implements AutoCloseable {
    * @param data the folder for the server's data
    * @param log the file that the server's output is added to
    * @param serverCommand the program that is the server, with its arguments
+   * @param brief whether few runs are wanted, soon
    */
-  Lab(Path data, Path log, List<String> serverCommand) {
+  Lab(Path data, Path log, List<String> serverCommand, boolean brief) {
     this.data = data;
     this.log = log;
     this.serverCommand = List.copyOf(serverCommand);
+    this.brief = brief;
+  }
+
+  /** Says whether a row is to be made smaller rather than take minutes to prepare. */
+  boolean isBrief() {
+    return brief;
   }
 
   /** Starts a server on a free port and waits until it serves. */

@@ -3,6 +3,7 @@ package dev.sandkeeper.bench;
 import dev.sandkeeper.server.base.Attribution;
 import dev.sandkeeper.server.base.RequestKey;
 import dev.sandkeeper.server.base.TenantId;
+import dev.sandkeeper.server.ledger.CostRepository;
 import dev.sandkeeper.server.ledger.LimitEnforcement;
 import dev.sandkeeper.server.ledger.LimitPeriod;
 import dev.sandkeeper.server.ledger.LimitResource;
@@ -125,6 +126,10 @@ final class LedgerLab {
 
   LlmRepository repository() {
     return LedgerRepositories.llm(transactions);
+  }
+
+  CostRepository costs() {
+    return LedgerRepositories.costs(transactions);
   }
 
   JooqTransactions transactions() {

@@ -21,7 +21,8 @@ final class Rows {
           new LedgerPairs("ledger_hot_slow_disk", 32, 1, List.of(), 1, true, 0.35),
           new LedgerPairs("ledger_hot_2replicas", 32, 1, List.of(), 2, false, 0.3),
           new LedgerPairs("ledger_spread", 32, 1000, List.of(), 1, false, 0.4),
-          new LedgerIdle());
+          new LedgerIdle(),
+          new ReportMonth());
 
   private Rows() {}
 

@@ -17,6 +17,7 @@ import dev.sandkeeper.server.base.BillingClock;
 import dev.sandkeeper.server.base.Transactions;
 import dev.sandkeeper.server.execution.Executions;
 import dev.sandkeeper.server.execution.SandboxFiles;
+import dev.sandkeeper.server.ledger.Adjustments;
 import dev.sandkeeper.server.ledger.CostRepository;
 import dev.sandkeeper.server.ledger.Ledger;
 import dev.sandkeeper.server.ledger.Limits;
@@ -77,6 +78,7 @@ public final class Api {
       Limits limits,
       LlmSpend llmSpend,
       CostRepository costs,
+      Adjustments adjustments,
       Ledger ledger,
       Webhooks webhooks,
       AuditLog auditLog,
@@ -97,7 +99,7 @@ public final class Api {
             new TemplateApi(calls, templates),
             new PricingApi(calls, transactions, prices, modelPrices, estimator, auditLog, clock),
             new QuotaApi(calls, transactions, limits, llmSpend, auditLog, clock),
-            new CostApi(calls, costs, llmSpend),
+            new CostApi(calls, costs, llmSpend, adjustments, transactions, auditLog, clock),
             new WebhookApi(calls, webhooks),
             new AuditApi(calls, auditLog),
             new AdminApi(calls, apiKeys, ledger));

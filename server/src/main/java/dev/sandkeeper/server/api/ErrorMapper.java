@@ -56,6 +56,7 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
           TENANT_NOT_FOUND,
           LIMIT_NOT_FOUND,
           HOLD_NOT_FOUND,
+          COST_RECORD_NOT_FOUND,
           API_KEY_NOT_FOUND,
           WEBHOOK_NOT_FOUND,
           PRICE_NOT_FOUND,
@@ -68,6 +69,8 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
           NO_PRICE_FOR_TIER,
           NO_PRICE_FOR_MODEL,
           HOLD_ENDED,
+          CORRECTION_REFUSED,
+          REQUEST_ID_EXPIRED,
           PRICE_START_REFUSED,
           FILE_REFUSED,
           WEBHOOK_DISABLED ->
@@ -78,7 +81,7 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
           TOO_MANY_REQUESTS,
           TOO_MANY_WEBHOOKS ->
           Code.RESOURCE_EXHAUSTED;
-      case SEQUENCE_NOT_KEPT -> Code.OUT_OF_RANGE;
+      case SEQUENCE_NOT_KEPT, REPORT_TOO_LARGE -> Code.OUT_OF_RANGE;
       case CONCURRENT_CHANGE -> Code.ABORTED;
       case ENGINE_UNAVAILABLE, DATABASE_UNAVAILABLE, SHUTTING_DOWN -> Code.UNAVAILABLE;
       case DEADLINE_EXCEEDED -> Code.DEADLINE_EXCEEDED;

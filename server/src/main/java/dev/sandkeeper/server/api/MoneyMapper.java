@@ -2,9 +2,11 @@ package dev.sandkeeper.server.api;
 
 import dev.sandkeeper.server.ledger.PriceBasis;
 import dev.sandkeeper.server.ledger.Rates;
+import dev.sandkeeper.v1.CostKind;
 import dev.sandkeeper.v1.CostRecord;
 import dev.sandkeeper.v1.Price;
 import dev.sandkeeper.v1.SandboxUsage;
+import dev.sandkeeper.v1.Spend;
 import java.math.BigDecimal;
 import java.time.Instant;
 
@@ -73,6 +75,8 @@ final class MoneyMapper {
     CostRecord.Builder proto =
         CostRecord.newBuilder()
             .setCostRecordId(cost.costRecordId())
+            .setKind(CostKind.valueOf("COST_KIND_" + cost.kind()))
+            .setSpend(Spend.valueOf("SPEND_" + cost.spend()))
             .setTenantId(cost.tenantId().value())
             .setAttribution(Attributions.toProto(cost.attribution()))
             .setStartTime(Times.toProto(cost.fromTime()))
@@ -92,6 +96,8 @@ final class MoneyMapper {
           llm.model().ifPresent(proto::setModel);
           llm.usage().map(LlmMapper::toProto).ifPresent(proto::setTokens);
         });
+    cost.correctedId().ifPresent(proto::setCorrectedCostRecordId);
+    cost.reason().ifPresent(proto::setReason);
     return proto.build();
   }
 

@@ -22,6 +22,8 @@ public enum AuditOperation {
   TERMINATE("terminate"),
   /** A limit was set or deleted. */
   QUOTA_CHANGE("quota_change"),
+  /** A cost record was corrected, or a credit given. */
+  COST_ADJUSTMENT("cost_adjustment"),
   /** A price was set. */
   PRICE_CHANGE("price_change"),
   /** An API key was made or revoked. */

@@ -23,6 +23,8 @@ public enum ErrorReason {
   LIMIT_NOT_FOUND,
   /** No such API key. */
   API_KEY_NOT_FOUND,
+  /** No such cost record, or it is no longer kept. */
+  COST_RECORD_NOT_FOUND,
   /** No such hold. */
   HOLD_NOT_FOUND,
   /** No such webhook. */
@@ -33,6 +35,8 @@ public enum ErrorReason {
   FILE_NOT_FOUND,
   /** The request id was used before for a request with other content. */
   REQUEST_ID_REUSED,
+  /** The request id was used before, for something whose cost record is no longer kept. */
+  REQUEST_ID_EXPIRED,
   /** What was to be created exists. */
   ALREADY_EXISTS,
   /** The sandbox has ended, is ending or has not started. */
@@ -43,6 +47,8 @@ public enum ErrorReason {
   INTERPRETER_MISSING,
   /** The hold was settled or released before, otherwise than asked for now. */
   HOLD_ENDED,
+  /** A cost record cannot be corrected so. */
+  CORRECTION_REFUSED,
   /** No price is in force for the model. */
   NO_PRICE_FOR_MODEL,
   /** No price is in force for the tier, so nothing may start. */
@@ -63,6 +69,8 @@ public enum ErrorReason {
   TOO_MANY_REQUESTS,
   /** The tenant has as many webhooks as it may. */
   TOO_MANY_WEBHOOKS,
+  /** A report has more rows than one may have. */
+  REPORT_TOO_LARGE,
   /** The events asked for are no longer kept. */
   SEQUENCE_NOT_KEPT,
   /** Another call changed the same thing first. */

@@ -39,6 +39,14 @@ public record RequestKey(UUID requestId, byte[] contentHash) {
         .with("requestId", requestId);
   }
 
+  /** Makes the refusal of a request id whose request is answered for no more. */
+  public SandkeeperException expired() {
+    return SandkeeperException.of(
+            ErrorReason.REQUEST_ID_EXPIRED,
+            "The request id was used before, for something whose cost record is no longer kept; take a new one.")
+        .with("requestId", requestId);
+  }
+
   @Override
   public boolean equals(Object other) {
     return other instanceof RequestKey key

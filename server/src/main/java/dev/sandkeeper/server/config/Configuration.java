@@ -100,8 +100,12 @@ public record Configuration(
       Duration startTimeout,
       Duration sampleInterval) {}
 
-  /** How far ahead is paid. */
-  public record Ledger(Duration lease, Duration stopTime) {}
+  /**
+   * How far ahead is paid, and how long is remembered.
+   *
+   * @param keepMonths how many months of cost records are kept beside the present one; 0 for all
+   */
+  public record Ledger(Duration lease, Duration stopTime, int keepMonths) {}
 
   /** Sandboxes. */
   public record Sandbox(int maxProcesses, Duration sweepInterval) {}

@@ -100,7 +100,8 @@ public final class ConfigurationLoader {
                     "engine.local.sample-interval", Duration.ofMillis(10), Duration.ofMinutes(1))),
             new Configuration.Ledger(
                 reader.duration("ledger.lease", Duration.ofSeconds(1), Duration.ofHours(1)),
-                reader.duration("ledger.stop-time", Duration.ZERO, Duration.ofMinutes(10))),
+                reader.duration("ledger.stop-time", Duration.ZERO, Duration.ofMinutes(10)),
+                reader.integer("ledger.keep-months", 0, 1200)),
             new Configuration.Sandbox(
                 reader.integer("sandbox.max-processes", 16, 32_768),
                 reader.duration(

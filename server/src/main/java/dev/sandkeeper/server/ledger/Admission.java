@@ -43,6 +43,9 @@ public sealed interface Admission {
   /** The request id was used for another kind of spend; nothing has changed. */
   record OtherKind() implements Admission {}
 
+  /** The request id was used before, for something whose records are no longer kept. */
+  record Gone() implements Admission {}
+
   /**
    * The request was admitted before; nothing has changed.
    *

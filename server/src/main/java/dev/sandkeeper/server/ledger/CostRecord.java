@@ -10,9 +10,11 @@ import java.util.Optional;
 
 /**
  * The bill for one span of a sandbox's life, an execution's share of it, or a language model's
- * work. Never changed.
+ * work; a correction of one, or a credit. Never changed.
  *
  * @param costRecordId made by the database
+ * @param kind what it is; of a correction or credit, what is about quantities and prices is empty
+ * @param spend what it was for
  * @param tenantId who is billed
  * @param sandboxId the sandbox; empty for a language model's work
  * @param executionId whose share it is; empty for the time in which none ran
@@ -25,11 +27,15 @@ import java.util.Optional;
  * @param estimated whether nobody saw the end, so that it was taken from what was paid
  * @param paused whether the sandbox was paused in the span, all of it
  * @param share the part of the span that is this record's, in microseconds' resolution
- * @param amount the amount
+ * @param amount the amount; negative where less is to be paid
  * @param llm what a language model did; empty for a sandbox
+ * @param correctedId the record that a correction corrects; empty for others
+ * @param reason why there is a correction or credit; empty for usage
  */
 public record CostRecord(
     String costRecordId,
+    CostKind kind,
+    Spend spend,
     TenantId tenantId,
     Optional<SandboxId> sandboxId,
     Optional<ExecutionId> executionId,
@@ -43,4 +49,6 @@ public record CostRecord(
     boolean paused,
     Duration share,
     NanoUsd amount,
-    Optional<LlmUse> llm) {}
+    Optional<LlmUse> llm,
+    Optional<String> correctedId,
+    Optional<String> reason) {}

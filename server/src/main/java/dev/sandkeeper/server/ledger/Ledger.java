@@ -159,7 +159,7 @@ public final class Ledger {
   }
 
   /**
-   * Checks the ledger's invariants 1 to 5, 8 and 9 by recomputing them from all rows.
+   * Checks the ledger's invariants 1 to 5 and 7 to 9 by recomputing them from all rows.
    *
    * @return what breaks them, at most 1,000; empty when all is sound
    */

@@ -13,7 +13,7 @@ public interface LlmRepository {
     record Reserve(LlmReservation reservation) implements Request {}
 
     /** To book what was spent without money having been set aside. */
-    record Record(LlmReservation spent) implements Request {}
+    record Book(LlmReservation spent) implements Request {}
 
     /** To end a hold. */
     record End(LlmSettlement settlement) implements Request {}
@@ -37,6 +37,9 @@ public interface LlmRepository {
 
     /** The request id was used for a sandbox. */
     record OtherKind() implements Answer {}
+
+    /** The request id was used before, for a spend whose record is no longer kept. */
+    record Gone() implements Answer {}
 
     /** Decided together with its equal, which was refused. */
     record Again() implements Answer {}

@@ -54,7 +54,8 @@ public final class LlmSpend {
    * Sets money aside. Repeated, it answers with the hold as it is by then.
    *
    * @throws SandkeeperException with {@link ErrorReason#QUOTA_EXCEEDED}, {@link
-   *     ErrorReason#NO_PRICE_FOR_MODEL}, {@link ErrorReason#REQUEST_ID_REUSED}
+   *     ErrorReason#NO_PRICE_FOR_MODEL}, {@link ErrorReason#REQUEST_ID_REUSED}, {@link
+   *     ErrorReason#REQUEST_ID_EXPIRED}
    */
   public LlmHold reserve(LlmReservation reservation) {
     return granted(new LlmRepository.Request.Reserve(reservation), reservation);
@@ -64,10 +65,10 @@ public final class LlmSpend {
    * Books what was spent without money having been set aside. Repeated, it answers the same.
    *
    * @throws SandkeeperException with {@link ErrorReason#NO_PRICE_FOR_MODEL}, {@link
-   *     ErrorReason#REQUEST_ID_REUSED}
+   *     ErrorReason#REQUEST_ID_REUSED}, {@link ErrorReason#REQUEST_ID_EXPIRED}
    */
   public LlmHold record(LlmReservation spent) {
-    return granted(new LlmRepository.Request.Record(spent), spent);
+    return granted(new LlmRepository.Request.Book(spent), spent);
   }
 
   /**
@@ -129,6 +130,7 @@ public final class LlmSpend {
           throw answer.refusal().asException();
         }
         case LlmRepository.Answer.OtherKind _ -> throw reservation.requestKey().reused();
+        case LlmRepository.Answer.Gone _ -> throw reservation.requestKey().expired();
         case LlmRepository.Answer.NoPrice _ -> throw noPrice(Optional.of(reservation.cost()));
         case LlmRepository.Answer other -> throw unexpected(other);
       }

@@ -3,7 +3,7 @@ package dev.sandkeeper.server.ledger;
 /**
  * A row that breaks an invariant of the ledger.
  *
- * @param invariant the invariant's number: 1 to 5, 8 and 9
+ * @param invariant the invariant's number: 1 to 5 and 7 to 9
  * @param subject the row
  * @param detail what is wrong with it, for people
  */

@@ -140,6 +140,7 @@ public final class SandboxCreator {
       case Admission.NoPrice noPrice -> throw noPrice.asException();
       case Admission.Replayed replayed -> repeated(principal, request, replayed.sandboxId());
       case Admission.OtherKind _ -> throw request.requestKey().reused();
+      case Admission.Gone _ -> throw request.requestKey().expired();
     };
   }
 
@@ -166,7 +167,7 @@ public final class SandboxCreator {
             audit.notCreated(transaction, principal, pending, ErrorReason.QUOTA_EXCEEDED);
         case Admission.NoPrice _ ->
             audit.notCreated(transaction, principal, pending, ErrorReason.NO_PRICE_FOR_TIER);
-        case Admission.Replayed _, Admission.OtherKind _ -> {}
+        case Admission.Replayed _, Admission.OtherKind _, Admission.Gone _ -> {}
       }
       return verdict;
     });

@@ -75,6 +75,7 @@ final class JooqLedgerRepository implements LedgerRepository {
       case "NO_PRICE" -> new Admission.NoPrice(request.tier());
       case "REPLAYED" -> new Admission.Replayed(new SandboxId(answer.getSandboxId()));
       case "OTHER_KIND" -> new Admission.OtherKind();
+      case "GONE" -> new Admission.Gone();
       default -> throw unexpected("ledger_admit", answer.getOutcome());
     };
   }

@@ -52,9 +52,9 @@ final class JooqLlmRepository implements LlmRepository {
           others.add(reserve.reservation());
           spent.add(false);
         }
-        case Request.Record record -> {
+        case Request.Book book -> {
           places[ends + others.size()] = i;
-          others.add(record.spent());
+          others.add(book.spent());
           spent.add(true);
         }
       }
@@ -131,6 +131,7 @@ final class JooqLlmRepository implements LlmRepository {
       case "GRANTED" -> new Answer.Granted(hold(row));
       case "REPLAYED" -> new Answer.Replayed(hold(row), row.getRequestHash());
       case "OTHER_KIND" -> new Answer.OtherKind();
+      case "GONE" -> new Answer.Gone();
       case "DENIED" -> new Answer.Denied(Refusals.of(row));
       case "ENDED", "REPEATED" -> new Answer.Ended(hold(row));
       case "ENDED_BEFORE" -> new Answer.EndedBefore(hold(row), row.getEndReason());

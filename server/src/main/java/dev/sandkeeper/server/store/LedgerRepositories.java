@@ -1,12 +1,14 @@
 package dev.sandkeeper.server.store;
 
 import dev.sandkeeper.server.audit.AuditLog;
+import dev.sandkeeper.server.ledger.AdjustmentRepository;
 import dev.sandkeeper.server.ledger.CostRepository;
 import dev.sandkeeper.server.ledger.LedgerRepository;
 import dev.sandkeeper.server.ledger.LimitRepository;
 import dev.sandkeeper.server.ledger.LlmRepository;
 import dev.sandkeeper.server.ledger.ModelPriceRepository;
 import dev.sandkeeper.server.ledger.PriceRepository;
+import dev.sandkeeper.server.ledger.UpkeepRepository;
 
 /** Makes the adapters of the ledger's and the audit's ports. */
 public final class LedgerRepositories {
@@ -40,6 +42,16 @@ public final class LedgerRepositories {
   /** Returns the reader of what was billed. */
   public static CostRepository costs(JooqTransactions transactions) {
     return new JooqCostRepository(transactions.context());
+  }
+
+  /** Returns the keeper of corrections and credits. */
+  public static AdjustmentRepository adjustments() {
+    return new JooqAdjustmentRepository();
+  }
+
+  /** Returns what keeps cost records in order. */
+  public static UpkeepRepository upkeep() {
+    return new JooqUpkeepRepository();
   }
 
   /** Returns the record of who did what. */

@@ -47,7 +47,7 @@ final class ConfigurationLoaderTest {
                 Optional.empty()));
     assertThat(configuration.database().url()).isEmpty();
     assertThat(configuration.ledger())
-        .isEqualTo(new Configuration.Ledger(Duration.ofSeconds(60), Duration.ofSeconds(5)));
+        .isEqualTo(new Configuration.Ledger(Duration.ofSeconds(60), Duration.ofSeconds(5), 0));
     assertThat(configuration.execution().journalBytes()).isEqualTo(16 << 20);
     assertThat(configuration.execution().keep()).isEqualTo(Duration.ofMinutes(10));
     assertThat(configuration.files())
@@ -117,7 +117,7 @@ final class ConfigurationLoaderTest {
                 Duration.ofSeconds(20),
                 Duration.ofMillis(100)));
     assertThat(configuration.ledger())
-        .isEqualTo(new Configuration.Ledger(Duration.ofSeconds(30), Duration.ofSeconds(2)));
+        .isEqualTo(new Configuration.Ledger(Duration.ofSeconds(30), Duration.ofSeconds(2), 24));
     assertThat(configuration.sandbox())
         .isEqualTo(new Configuration.Sandbox(100, Duration.ofSeconds(1)));
     assertThat(configuration.execution())

@@ -37,10 +37,13 @@ class HttpErrorsStatusTest {
                   NO_PRICE_FOR_TIER,
                   NO_PRICE_FOR_MODEL,
                   HOLD_ENDED,
+                  CORRECTION_REFUSED,
+                  REQUEST_ID_EXPIRED,
                   PRICE_START_REFUSED,
                   FILE_REFUSED,
                   WEBHOOK_DISABLED,
-                  SEQUENCE_NOT_KEPT ->
+                  SEQUENCE_NOT_KEPT,
+                  REPORT_TOO_LARGE ->
                   400;
               case INVALID_CREDENTIALS -> 401;
               case SCOPE_MISSING -> 403;
@@ -50,6 +53,7 @@ class HttpErrorsStatusTest {
                   TENANT_NOT_FOUND,
                   LIMIT_NOT_FOUND,
                   HOLD_NOT_FOUND,
+                  COST_RECORD_NOT_FOUND,
                   API_KEY_NOT_FOUND,
                   WEBHOOK_NOT_FOUND,
                   PRICE_NOT_FOUND,

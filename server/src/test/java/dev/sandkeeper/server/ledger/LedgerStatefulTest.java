@@ -260,6 +260,7 @@ final class LedgerStatefulTest {
       }
       case Admission.Replayed replayed -> throw new AssertionError(replayed);
       case Admission.OtherKind other -> throw new AssertionError(other);
+      case Admission.Gone gone -> throw new AssertionError(gone);
     }
   }
 

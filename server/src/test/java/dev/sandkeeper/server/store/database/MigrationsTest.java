@@ -42,6 +42,7 @@ class MigrationsTest {
           'aaaaaaaaaaaaaaaaaaaa', 'acme', gen_random_uuid(), sha256(''), 'base', 'standard', 'local', 'node', 1, 'RUNNING', 2,
           512, 1024, 3600000, '{}', 'ada', 'key', '2026-03-10 23:59:30+00', '2026-03-10 23:59:30+00',
           '2026-03-11 00:59:30+00', '2026-03-11 00:00:30+00');
+        select ledger_extend('aaaaaaaaaaaaaaaaaaaa', 1, null, null, null, 60000, '2026-03-10 23:59:40+00');
         commit;
         """);
 
@@ -51,6 +52,8 @@ class MigrationsTest {
         .isEmpty();
     assertThat(context.fetchSingle("select user_id, charged_amounts from hold").formatCSV())
         .contains("ada");
+    assertThat(context.fetchSingle("select count(*) from cost_record_2026_03").get(0))
+        .isEqualTo(1L);
     // The day it began in, the next one, and the month.
     assertThat(context.fetchSingle("select cardinality(charged_limits) from hold").get(0))
         .isEqualTo(3);
