@@ -19,6 +19,7 @@ import java.util.stream.Collectors;
  * @param database the database
  * @param localEngine the engine on this machine
  * @param ledger how far ahead is paid
+ * @param replica servers on one database
  * @param sandbox sandboxes
  * @param execution executions
  * @param files file transfers
@@ -35,6 +36,7 @@ public record Configuration(
     Database database,
     LocalEngine localEngine,
     Ledger ledger,
+    Replica replica,
     Sandbox sandbox,
     Execution execution,
     Files files,
@@ -102,6 +104,9 @@ public record Configuration(
 
   /** How far ahead is paid. */
   public record Ledger(Duration lease, Duration stopTime) {}
+
+  /** Servers on one database. */
+  public record Replica(Duration timeout) {}
 
   /** Sandboxes. */
   public record Sandbox(int maxProcesses, Duration sweepInterval) {}
