@@ -51,11 +51,14 @@ class ReplicaTest {
 
   @AfterEach
   void clean() throws Exception {
-    Books.assertSound(other);
-    assertThat(other.query("select hold_id from hold where state = 'OPEN'")).isEmpty();
-    one.close();
-    other.close();
-    var _ = other.update("delete from replica");
+    try {
+      Books.assertSound(other);
+      assertThat(other.query("select hold_id from hold where state = 'OPEN'")).isEmpty();
+      var _ = other.update("delete from replica");
+    } finally {
+      one.close();
+      other.close();
+    }
   }
 
   @Test
