@@ -44,7 +44,7 @@ $$;
 COMMENT ON FUNCTION replica_renew IS 'Takes down a server''s sign of life; false when another has its name.';
 
 CREATE OR REPLACE FUNCTION sandbox_claim(p_node_id text, p_timeout_ms bigint, p_max int)
-RETURNS int LANGUAGE plpgsql VOLATILE AS $$
+RETURNS int LANGUAGE plpgsql VOLATILE SET enable_seqscan = off AS $$
 DECLARE
   v_now   timestamptz := clock_timestamp();
   v_count int;

@@ -308,7 +308,11 @@ final class ServerAssembly implements AutoCloseable {
     Configuration.Database settings = configuration.database();
     PoolSettings pool =
         new PoolSettings(
-            settings.poolSize(), settings.acquireTimeout(), settings.statementTimeout());
+            settings.poolSize(),
+            settings.acquireTimeout(),
+            settings.statementTimeout(),
+            // Its locks are gone before others take over from a server that stands still.
+            configuration.replica().timeout().dividedBy(2));
     if (settings.url().isEmpty()) {
       return Database.embedded(dataFolder, settings.embeddedPort(), pool, new SecureRandom());
     }

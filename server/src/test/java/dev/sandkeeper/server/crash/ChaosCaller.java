@@ -37,6 +37,7 @@ final class ChaosCaller implements AutoCloseable {
   private static final long PATIENCE_NANOS = Duration.ofSeconds(60).toNanos();
   private static final long PAUSE_NANOS = Duration.ofMillis(100).toNanos();
   private static final long THINKING_NANOS = Duration.ofMillis(5).toNanos();
+  private static final Duration SANDBOX_TIMEOUT = Duration.ofSeconds(20);
   private static final int MAX_AMOUNT = 1_000_000;
 
   /** What says nothing of whether the call was done. */
@@ -135,7 +136,7 @@ final class ChaosCaller implements AutoCloseable {
   void run(int server) {
     while (!over.get()) {
       CreateSandboxRequest request =
-          Client.sandbox(Duration.ofMinutes(10)).toBuilder()
+          Client.sandbox(SANDBOX_TIMEOUT).toBuilder()
               .setRequestId(UUID.randomUUID().toString())
               .build();
       Optional<Sandbox> created =
@@ -145,8 +146,8 @@ final class ChaosCaller implements AutoCloseable {
           .ifPresent(id -> {
             acknowledged.created(id);
             execute(server, id);
-            // Every other one is left to whoever ends it.
-            if (random.nextBoolean()) {
+            // Some are left to whoever ends them.
+            if (random.nextInt(4) > 0) {
               terminate(server, id);
             }
           });

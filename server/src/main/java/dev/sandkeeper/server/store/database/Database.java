@@ -95,7 +95,10 @@ public final class Database implements AutoCloseable {
     config.setMaximumPoolSize(settings.size());
     config.setConnectionTimeout(settings.acquireTimeout().toMillis());
     config.setConnectionInitSql(
-        "set statement_timeout = " + settings.statementTimeout().toMillis());
+        "set statement_timeout = "
+            + settings.statementTimeout().toMillis()
+            + "; set idle_in_transaction_session_timeout = "
+            + settings.transactionPause().toMillis());
     HikariDataSource pool = new HikariDataSource(config);
     try {
       Durability.require(pool);
