@@ -2,6 +2,7 @@ package dev.sandkeeper.server.crash;
 
 import static org.awaitility.Awaitility.await;
 
+import io.grpc.StatusRuntimeException;
 import java.io.IOException;
 import java.io.Reader;
 import java.net.InetAddress;
@@ -169,8 +170,8 @@ final class ChaosServers implements AutoCloseable {
             for (String id : live()) {
               try {
                 server.client().terminate(id);
-              } catch (io.grpc.StatusRuntimeException e) {
-                continue; // the other one's, or already on its way
+              } catch (StatusRuntimeException _) {
+                // The other one's, or already on its way.
               }
             }
           }
