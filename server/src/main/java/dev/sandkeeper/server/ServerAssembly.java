@@ -2,6 +2,7 @@ package dev.sandkeeper.server;
 
 import com.linecorp.armeria.server.Server;
 import com.linecorp.armeria.server.ServerBuilder;
+import com.zaxxer.hikari.HikariDataSource;
 import dev.sandkeeper.server.access.ApiKeys;
 import dev.sandkeeper.server.alert.Addresses;
 import dev.sandkeeper.server.alert.AlertSettings;
@@ -19,6 +20,7 @@ import dev.sandkeeper.server.base.AnchoredClock;
 import dev.sandkeeper.server.base.BillingClock;
 import dev.sandkeeper.server.base.IdGenerator;
 import dev.sandkeeper.server.base.Page;
+import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.TenantId;
 import dev.sandkeeper.server.config.Configuration;
 import dev.sandkeeper.server.engine.SandboxEngine;
@@ -44,6 +46,8 @@ import dev.sandkeeper.server.ledger.ModelPrices;
 import dev.sandkeeper.server.ledger.Prices;
 import dev.sandkeeper.server.ledger.Upkeep;
 import dev.sandkeeper.server.sandbox.CostEstimator;
+import dev.sandkeeper.server.sandbox.Registration;
+import dev.sandkeeper.server.sandbox.ReplicaRepository;
 import dev.sandkeeper.server.sandbox.SandboxRoom;
 import dev.sandkeeper.server.sandbox.SandboxSettings;
 import dev.sandkeeper.server.sandbox.Sandboxes;
@@ -178,6 +182,7 @@ final class ServerAssembly implements AutoCloseable {
 
     SandboxEngine engine = part(localEngine(dataFolder.path()));
     VirtualThreadExecutor executor = part(new VirtualThreadExecutor());
+    Registration registration = register(database, nodeId, engine);
     SandboxRoom sandboxes =
         SandboxRoom.create(
             transactions,
@@ -190,9 +195,11 @@ final class ServerAssembly implements AutoCloseable {
             ids,
             new SandboxSettings(
                 nodeId,
+                configuration.replica().timeout(),
                 configuration.sandbox().maxProcesses(),
                 ledgerSettings.lease(),
                 ledgerSettings.stopTime()),
+            registration,
             telemetry,
             executor);
     KeptExecutions kept =
@@ -246,6 +253,7 @@ final class ServerAssembly implements AutoCloseable {
     telemetry.instruments().observeStreams(openStreams::count);
     Limits limits = new Limits(LedgerRepositories.limits(transactions));
     telemetry.instruments().observeSandboxes(sandboxes.sandboxes()::active);
+    telemetry.instruments().observeReplicas(SandboxRepositories.replicas(transactions)::countAlive);
     telemetry.instruments().observeQuotas(() -> quotas(sandboxes.sandboxes(), limits, clock));
     Calls calls = new Calls(apiKeys);
     EventStream events =
@@ -317,7 +325,11 @@ final class ServerAssembly implements AutoCloseable {
     Configuration.Database settings = configuration.database();
     PoolSettings pool =
         new PoolSettings(
-            settings.poolSize(), settings.acquireTimeout(), settings.statementTimeout());
+            settings.poolSize(),
+            settings.acquireTimeout(),
+            settings.statementTimeout(),
+            // Its locks are gone before others take over from a server that stands still.
+            configuration.replica().timeout().dividedBy(2));
     if (settings.url().isEmpty()) {
       return Database.embedded(dataFolder, settings.embeddedPort(), pool, new SecureRandom());
     }
@@ -326,6 +338,19 @@ final class ServerAssembly implements AutoCloseable {
         new Credentials(settings.ownerUser(), settings.ownerPassword().value()),
         new Credentials(settings.serverUser(), settings.serverPassword().value()),
         pool);
+  }
+
+  /** On a connection of its own: a sign of life must not wait behind the calls. */
+  private Registration register(Database database, String nodeId, SandboxEngine engine) {
+    Duration timeout = configuration.replica().timeout();
+    HikariDataSource connection = part(database.reserved(timeout.dividedBy(2)));
+    ReplicaRepository replicas =
+        SandboxRepositories.replicas(new JooqTransactions(connection, new SecureRandom()));
+    try {
+      return part(Registration.start(replicas, nodeId, engine.place(), timeout, System::nanoTime));
+    } catch (SandkeeperException e) {
+      throw new StartException("cannot register as node-id " + nodeId + ": " + e.getMessage(), e);
+    }
   }
 
   private SandboxEngine localEngine(Path dataFolder) {

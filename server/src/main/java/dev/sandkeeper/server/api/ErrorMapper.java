@@ -65,6 +65,7 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
       case REQUEST_ID_REUSED, ALREADY_EXISTS -> Code.ALREADY_EXISTS;
       case SANDBOX_NOT_RUNNING,
           SANDBOX_PAUSED,
+          SANDBOX_ELSEWHERE,
           INTERPRETER_MISSING,
           NO_PRICE_FOR_TIER,
           NO_PRICE_FOR_MODEL,
@@ -82,7 +83,7 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
           TOO_MANY_WEBHOOKS ->
           Code.RESOURCE_EXHAUSTED;
       case SEQUENCE_NOT_KEPT, REPORT_TOO_LARGE -> Code.OUT_OF_RANGE;
-      case CONCURRENT_CHANGE -> Code.ABORTED;
+      case CONCURRENT_CHANGE, SANDBOX_TAKEN_OVER -> Code.ABORTED;
       case ENGINE_UNAVAILABLE, DATABASE_UNAVAILABLE, SHUTTING_DOWN -> Code.UNAVAILABLE;
       case DEADLINE_EXCEEDED -> Code.DEADLINE_EXCEEDED;
       case INTERNAL -> Code.INTERNAL;

@@ -43,6 +43,12 @@ public enum ErrorReason {
   SANDBOX_NOT_RUNNING,
   /** The sandbox is paused, and the call needs it to run. */
   SANDBOX_PAUSED,
+  /** Another server runs the sandbox; its name is in the metadata as nodeId. */
+  SANDBOX_ELSEWHERE,
+  /**
+   * This server was silent for too long, and another one has taken the sandbox over and ends it.
+   */
+  SANDBOX_TAKEN_OVER,
   /** The sandbox's template has no interpreter for the language of the code. */
   INTERPRETER_MISSING,
   /** The hold was settled or released before, otherwise than asked for now. */

@@ -19,6 +19,7 @@ import java.util.stream.Collectors;
  * @param database the database
  * @param localEngine the engine on this machine
  * @param ledger how far ahead is paid
+ * @param replica servers on one database
  * @param sandbox sandboxes
  * @param execution executions
  * @param files file transfers
@@ -35,6 +36,7 @@ public record Configuration(
     Database database,
     LocalEngine localEngine,
     Ledger ledger,
+    Replica replica,
     Sandbox sandbox,
     Execution execution,
     Files files,
@@ -106,6 +108,9 @@ public record Configuration(
    * @param keepMonths how many months of cost records are kept beside the present one; 0 for all
    */
   public record Ledger(Duration lease, Duration stopTime, int keepMonths) {}
+
+  /** Servers on one database. */
+  public record Replica(Duration timeout) {}
 
   /** Sandboxes. */
   public record Sandbox(int maxProcesses, Duration sweepInterval) {}

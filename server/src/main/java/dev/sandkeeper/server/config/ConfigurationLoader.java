@@ -102,6 +102,8 @@ public final class ConfigurationLoader {
                 reader.duration("ledger.lease", Duration.ofSeconds(1), Duration.ofHours(1)),
                 reader.duration("ledger.stop-time", Duration.ZERO, Duration.ofMinutes(10)),
                 reader.integer("ledger.keep-months", 0, 1200)),
+            new Configuration.Replica(
+                reader.duration("replica.timeout", Duration.ofSeconds(2), Duration.ofMinutes(10))),
             new Configuration.Sandbox(
                 reader.integer("sandbox.max-processes", 16, 32_768),
                 reader.duration(

@@ -55,6 +55,22 @@ public interface SandboxEngine extends AutoCloseable {
    */
   Optional<UsageReading> destroy(SandboxId id);
 
+  /**
+   * Returns where this engine object runs its sandboxes, in words by which others of its kind tell
+   * whether they reach them; the same for as long as they can run.
+   */
+  String place();
+
+  /**
+   * Ends a sandbox of another engine object, whose server gives no sign of life: it was killed, or
+   * stands still and may go on at any time, or only cannot be heard. Idempotent.
+   *
+   * @param id the sandbox
+   * @param place of the other engine object
+   * @throws EngineException {@code FAILED} when it could not be ended; calling again is safe
+   */
+  RemoteEnd end(SandboxId id, String place);
+
   /** Lets go of everything but the sandboxes, which run on. */
   @Override
   void close();

@@ -119,6 +119,10 @@ public final class Executions implements SandboxListener, AutoCloseable {
       return live.get().journal().reader(afterSequence);
     }
     Execution execution = require(principal, executionId);
+    Sandbox sandbox = sandboxes.require(principal, execution.sandboxId());
+    if (sandboxes.isElsewhere(sandbox)) {
+      throw sandboxes.elsewhere(sandbox);
+    }
     long last = execution.outcome().map(Execution.Outcome::lastSequence).orElse(0L);
     throw JournalReader.notKept(afterSequence, last + 1);
   }
@@ -154,6 +158,9 @@ public final class Executions implements SandboxListener, AutoCloseable {
   public void signal(Principal principal, ExecutionId executionId, int number) {
     Execution execution = require(principal, executionId);
     Sandbox sandbox = sandboxes.require(principal, execution.sandboxId());
+    if (execution.outcome().isEmpty() && sandboxes.isElsewhere(sandbox)) {
+      throw sandboxes.elsewhere(sandbox);
+    }
     transactions.run(transaction ->
         outcomeRecorder.signalled(transaction, principal, sandbox, executionId, number));
     kept.find(executionId).ifPresent(live -> live.signal(number));
@@ -224,7 +231,11 @@ public final class Executions implements SandboxListener, AutoCloseable {
   /** Answers for a sandbox that does not run here: only a repetition has anything to return. */
   private JournalReader executeEnded(
       Principal principal, Sandbox sandbox, Execution execution, ExecutionRequest request) {
-    ExecutionRepository.Insertion insertion = insert(execution, request, true);
+    boolean elsewhere = sandboxes.isElsewhere(sandbox);
+    ExecutionRepository.Insertion insertion = insert(execution, request, !elsewhere);
+    if (elsewhere && insertion instanceof ExecutionRepository.Insertion.NoRoom) {
+      throw sandboxes.elsewhere(sandbox);
+    }
     if (insertion instanceof ExecutionRepository.Insertion.Added) {
       transactions.run(
           transaction -> outcomeRecorder.lose(transaction, sandbox, execution.startTime()));

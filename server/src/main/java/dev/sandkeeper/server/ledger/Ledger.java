@@ -139,7 +139,7 @@ public final class Ledger {
    * @param usage the final usage; empty when nobody saw the end, which is then taken to be no later
    *     than the paid time and recorded as estimated
    * @param endTime when it ended
-   * @throws SandkeeperException with {@link ErrorReason#CONCURRENT_CHANGE} when another owner has
+   * @throws SandkeeperException with {@link ErrorReason#SANDBOX_TAKEN_OVER} when another owner has
    *     claimed the sandbox
    */
   public Settlement settle(
@@ -153,7 +153,8 @@ public final class Ledger {
         .settle(transaction, sandboxId, generation, usage, endTime, reason)
         .orElseThrow(() ->
             SandkeeperException.of(
-                    ErrorReason.CONCURRENT_CHANGE, "Another server has taken over the sandbox.")
+                    ErrorReason.SANDBOX_TAKEN_OVER,
+                    "Another server has taken the sandbox over and ends it.")
                 .with("sandboxId", sandboxId)
                 .with("generation", generation));
   }

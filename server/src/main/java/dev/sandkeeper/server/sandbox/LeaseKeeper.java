@@ -324,6 +324,10 @@ final class LeaseKeeper {
     try {
       ender.end(sandbox, reason, grace, Optional.empty());
     } catch (RuntimeException e) {
+      if (e instanceof SandkeeperException known
+          && known.reason() == ErrorReason.SANDBOX_TAKEN_OVER) {
+        return; // ended here, and settled by the other server
+      }
       logger
           .atWarn()
           .addKeyValue(LogKeys.SANDBOX, sandbox.id())

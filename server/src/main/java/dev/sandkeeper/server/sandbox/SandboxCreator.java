@@ -45,6 +45,7 @@ public final class SandboxCreator {
   private final BillingClock clock;
   private final IdGenerator ids;
   private final SandboxSettings settings;
+  private final Registration registration;
   private final LiveSandboxes live;
   private final LeaseKeeper leaseKeeper;
   private final SandboxEnder ender;
@@ -62,6 +63,7 @@ public final class SandboxCreator {
       BillingClock clock,
       IdGenerator ids,
       SandboxSettings settings,
+      Registration registration,
       LiveSandboxes live,
       LeaseKeeper leaseKeeper,
       SandboxEnder ender,
@@ -75,6 +77,7 @@ public final class SandboxCreator {
     this.clock = clock;
     this.ids = ids;
     this.settings = settings;
+    this.registration = registration;
     this.live = live;
     this.leaseKeeper = leaseKeeper;
     this.ender = ender;
@@ -97,6 +100,7 @@ public final class SandboxCreator {
             request.cpuCores(),
             request.memoryMib(),
             request.timeout());
+    registration.requireHeard();
     SandboxId sandboxId = ids.sandboxId();
     long start = System.nanoTime();
     boolean success = false;
@@ -280,6 +284,14 @@ public final class SandboxCreator {
             .orElseThrow(() -> new IllegalStateException("no row of sandbox " + sandboxId));
     if (sandbox.state() == SandboxState.FAILED && sandbox.startTime().isEmpty()) {
       throw notStarted(sandbox);
+    }
+    if (sandbox.state() == SandboxState.PENDING) {
+      throw SandkeeperException.of(
+              ErrorReason.CONCURRENT_CHANGE,
+              "Another server is starting the sandbox; repeat the call.")
+          .with("sandboxId", sandboxId)
+          .with("nodeId", sandbox.nodeId())
+          .retryAfter(Duration.ofSeconds(1));
     }
     return sandbox;
   }

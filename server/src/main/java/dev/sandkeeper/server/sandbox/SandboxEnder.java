@@ -152,22 +152,7 @@ final class SandboxEnder {
 
   private Sandbox settle(Unsettled end) {
     Sandbox sandbox = end.sandbox();
-    Settlement settlement =
-        transactions.call(transaction -> {
-          listener.join().loseExecutions(transaction, sandbox, end.endTime());
-          Settlement settled =
-              ledger.settle(
-                  transaction,
-                  sandbox.sandboxId(),
-                  sandbox.generation(),
-                  end.usage(),
-                  end.endTime(),
-                  end.reason());
-          if (settled.outcome() != Settlement.Outcome.ALREADY_ENDED) {
-            audit.terminated(transaction, end.principal(), sandbox, end.reason(), settled);
-          }
-          return settled;
-        });
+    Settlement settlement = book(end);
     unsettled.remove(sandbox.sandboxId());
     if (settlement.outcome() == Settlement.Outcome.SETTLED) {
       measure(sandbox, end.reason(), settlement);
@@ -182,6 +167,37 @@ final class SandboxEnder {
     return repository
         .find(sandbox.sandboxId())
         .orElseThrow(() -> new IllegalStateException("no row of sandbox " + sandbox.sandboxId()));
+  }
+
+  private Settlement book(Unsettled end) {
+    Sandbox sandbox = end.sandbox();
+    try {
+      return transactions.call(transaction -> {
+        listener.join().loseExecutions(transaction, sandbox, end.endTime());
+        Settlement settled =
+            ledger.settle(
+                transaction,
+                sandbox.sandboxId(),
+                sandbox.generation(),
+                end.usage(),
+                end.endTime(),
+                end.reason());
+        if (settled.outcome() != Settlement.Outcome.ALREADY_ENDED) {
+          audit.terminated(transaction, end.principal(), sandbox, end.reason(), settled);
+        }
+        return settled;
+      });
+    } catch (SandkeeperException e) {
+      if (e.reason() == ErrorReason.SANDBOX_TAKEN_OVER) {
+        // Its books are the other server's now, and so is the settlement.
+        unsettled.remove(sandbox.sandboxId(), end);
+        logger
+            .atWarn()
+            .addKeyValue(LogKeys.SANDBOX, sandbox.sandboxId())
+            .log("Another server has taken the sandbox over and settles it");
+      }
+      throw e;
+    }
   }
 
   private void measure(Sandbox sandbox, EndReason reason, Settlement settlement) {

@@ -6,6 +6,7 @@ import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.TenantId;
 import dev.sandkeeper.server.base.Transaction;
 import dev.sandkeeper.server.ledger.EndReason;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
@@ -54,6 +55,27 @@ public interface SandboxRepository {
   /** Returns a page, newest first by creation. */
   Page<Sandbox> list(Query query, Page.Request page);
 
-  /** Returns what is in no final state on the machine. */
+  /**
+   * A sandbox that a server has taken over from one that gave no sign of life.
+   *
+   * @param sandbox the sandbox, of the raised generation
+   * @param place where the engine of the server that made it runs its sandboxes; empty when that is
+   *     not known
+   */
+  record Claimed(Sandbox sandbox, Optional<String> place) {}
+
+  /**
+   * Takes sandboxes over, to end them, from servers that have given no sign of life for the
+   * timeout; none when this server has not been heard for a whole timeout itself.
+   *
+   * @param max how many at most
+   * @return how many
+   */
+  int claim(Transaction transaction, String nodeId, Duration timeout, int max);
+
+  /** Returns what the server has taken over and not ended yet. */
+  List<Claimed> claimedBy(String nodeId);
+
+  /** Returns what the server made, that is in no final state, and that no other has taken over. */
   List<Sandbox> liveOn(String nodeId);
 }

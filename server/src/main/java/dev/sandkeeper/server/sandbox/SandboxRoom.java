@@ -39,6 +39,7 @@ public record SandboxRoom(
       BillingClock clock,
       IdGenerator ids,
       SandboxSettings settings,
+      Registration registration,
       Telemetry telemetry,
       ScheduledExecutorService executor) {
     SandboxAudit audit = new SandboxAudit(auditLog, clock);
@@ -69,6 +70,7 @@ public record SandboxRoom(
             clock,
             ids,
             settings,
+            registration,
             live,
             leaseKeeper,
             ender,
@@ -85,7 +87,7 @@ public record SandboxRoom(
             ender,
             listener,
             telemetry.instruments());
-    Sandboxes sandboxes = new Sandboxes(repository, live, leaseKeeper, ender);
+    Sandboxes sandboxes = new Sandboxes(settings.nodeId(), repository, live, leaseKeeper, ender);
     return new SandboxRoom(creator, sandboxes, sweeper, listener);
   }
 }

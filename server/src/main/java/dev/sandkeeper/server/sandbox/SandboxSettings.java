@@ -5,12 +5,14 @@ import java.time.Duration;
 /**
  * What the configuration says of sandboxes.
  *
- * @param nodeId the machine this server runs on
+ * @param nodeId this server's name
+ * @param replicaTimeout after how long without a sign of life a server counts as gone
  * @param maxProcesses processes and threads that may run in a sandbox at once
  * @param lease how long a sandbox pays ahead
  * @param stopTime the time to stop that is paid for on top of every lease
  */
-public record SandboxSettings(String nodeId, int maxProcesses, Duration lease, Duration stopTime) {
+public record SandboxSettings(
+    String nodeId, Duration replicaTimeout, int maxProcesses, Duration lease, Duration stopTime) {
 
   /**
    * Returns when, before the end of the paid time, a sandbox that gets no more is ended: early

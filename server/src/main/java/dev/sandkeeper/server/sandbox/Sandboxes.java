@@ -8,6 +8,7 @@ import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.ledger.EndReason;
 import dev.sandkeeper.server.telemetry.ActiveSandboxes;
 import java.time.Duration;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -16,16 +17,22 @@ import java.util.stream.Collectors;
 
 /** The sandboxes that callers may see: found, listed, paused, resumed and ended on request. */
 public final class Sandboxes {
+  private static final Set<SandboxState> OWNED =
+      Set.copyOf(EnumSet.of(SandboxState.PENDING, SandboxState.RUNNING, SandboxState.PAUSED));
+
+  private final String nodeId;
   private final SandboxRepository repository;
   private final LiveSandboxes live;
   private final LeaseKeeper leaseKeeper;
   private final SandboxEnder ender;
 
   Sandboxes(
+      String nodeId,
       SandboxRepository repository,
       LiveSandboxes live,
       LeaseKeeper leaseKeeper,
       SandboxEnder ender) {
+    this.nodeId = nodeId;
     this.repository = repository;
     this.live = live;
     this.leaseKeeper = leaseKeeper;
@@ -108,8 +115,24 @@ public final class Sandboxes {
     return sandbox.paused() ? SandboxState.PAUSED : SandboxState.RUNNING;
   }
 
-  /** Makes the refusal to use a sandbox that does not run. */
+  /** Says whether another server made the sandbox, and alone knows what is run in it. */
+  public boolean isElsewhere(Sandbox sandbox) {
+    return !sandbox.nodeId().equals(nodeId);
+  }
+
+  /** Makes the refusal to do what only the server can that made the sandbox. */
+  public SandkeeperException elsewhere(Sandbox sandbox) {
+    return SandkeeperException.of(
+            ErrorReason.SANDBOX_ELSEWHERE, "Another server runs the sandbox; call that one.")
+        .with("sandboxId", sandbox.sandboxId())
+        .with("nodeId", sandbox.nodeId());
+  }
+
+  /** Makes the refusal to use a sandbox that does not run here. */
   public SandkeeperException notRunning(Sandbox sandbox) {
+    if (isElsewhere(sandbox) && OWNED.contains(sandbox.state())) {
+      return elsewhere(sandbox);
+    }
     if (sandbox.state() == SandboxState.PAUSED) {
       return paused(sandbox.sandboxId());
     }

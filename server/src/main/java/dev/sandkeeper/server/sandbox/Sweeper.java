@@ -1,11 +1,14 @@
 package dev.sandkeeper.server.sandbox;
 
 import dev.sandkeeper.server.base.BillingClock;
+import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.Transactions;
 import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.EngineInstance;
 import dev.sandkeeper.server.engine.EngineSandbox;
+import dev.sandkeeper.server.engine.RemoteEnd;
 import dev.sandkeeper.server.engine.SandboxEngine;
 import dev.sandkeeper.server.engine.UsageReading;
 import dev.sandkeeper.server.ledger.EndReason;
@@ -13,6 +16,7 @@ import dev.sandkeeper.server.telemetry.Instruments;
 import dev.sandkeeper.server.telemetry.LogKeys;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
@@ -24,6 +28,8 @@ import org.slf4j.LoggerFactory;
 /**
  * Brings the books and the machine together: what the books say lives but does not is settled, what
  * lives and is in no book is ended. It asks the engine what really runs and believes nothing else.
+ * What a silent server on the same database left is claimed and ended, and what another has claimed
+ * from this one is let go.
  *
  * <p>The same pass serves the start after a crash, when nothing is live yet and everything that
  * still runs is taken up, and the regular sweep.
@@ -31,6 +37,7 @@ import org.slf4j.LoggerFactory;
 public final class Sweeper {
   private static final Logger logger = LoggerFactory.getLogger(Sweeper.class);
   private static final Duration STARTING_GRACE = Duration.ofMinutes(1);
+  private static final int CLAIM_BATCH = 16;
 
   private final Transactions transactions;
   private final SandboxRepository repository;
@@ -97,6 +104,8 @@ public final class Sweeper {
     try {
       guarded("settle", ender::settleUnsettled);
       guarded("lost", this::settleLost);
+      guarded("claim", this::claim);
+      guarded("claimed", this::endClaimed);
       guarded("unknown", this::endUnknown);
     } finally {
       sweeping.unlock();
@@ -142,7 +151,15 @@ public final class Sweeper {
   /** Deals with rows of this machine that are live in the books and not here. */
   private void settleLost() {
     Instant startedBefore = clock.now().minus(STARTING_GRACE);
-    for (Sandbox sandbox : repository.liveOn(settings.nodeId())) {
+    List<LiveSandbox> running = live.all().stream().filter(found -> !found.ending()).toList();
+    List<Sandbox> owned = repository.liveOn(settings.nodeId());
+    Set<SandboxId> ids = owned.stream().map(Sandbox::sandboxId).collect(Collectors.toSet());
+    for (LiveSandbox sandbox : running) {
+      if (!ids.contains(sandbox.id()) && !sandbox.ending()) {
+        guarded("fenced " + sandbox.id(), () -> letGo(sandbox));
+      }
+    }
+    for (Sandbox sandbox : owned) {
       boolean known = live.knows(sandbox.sandboxId()) || ender.isUnsettled(sandbox.sandboxId());
       if (known || !sandbox.createTime().isBefore(startedBefore)) {
         continue;
@@ -157,6 +174,66 @@ public final class Sweeper {
     } else {
       settleGone(sandbox, sandbox.endReason().orElse(EndReason.ORPHANED));
     }
+  }
+
+  /**
+   * Ends what another server has taken over, and has ended by now or will: this one was silent for
+   * too long. Books nothing, as the books are the other's.
+   */
+  private void letGo(LiveSandbox sandbox) {
+    try {
+      ender.end(sandbox, EndReason.ORPHANED, Duration.ZERO, Optional.empty());
+    } catch (SandkeeperException e) {
+      if (e.reason() != ErrorReason.SANDBOX_TAKEN_OVER) {
+        throw e;
+      }
+      instruments.sandboxOrphaned("taken_over");
+    }
+  }
+
+  /** Takes over what silent servers left. */
+  private void claim() {
+    int claimed;
+    do {
+      claimed =
+          transactions.single(transaction ->
+              repository.claim(
+                  transaction, settings.nodeId(), settings.replicaTimeout(), CLAIM_BATCH));
+    } while (claimed == CLAIM_BATCH);
+  }
+
+  private void endClaimed() {
+    for (SandboxRepository.Claimed claimed : repository.claimedBy(settings.nodeId())) {
+      Sandbox sandbox = claimed.sandbox();
+      if (!ender.isUnsettled(sandbox.sandboxId())) {
+        guarded("claimed " + sandbox.sandboxId(), () -> endClaimed(sandbox, claimed.place()));
+      }
+    }
+  }
+
+  /** Ends its processes where they can be reached; where not, they end when the paid time does. */
+  private void endClaimed(Sandbox sandbox, Optional<String> place) {
+    RemoteEnd end =
+        place
+            .map(where -> engine.end(sandbox.sandboxId(), where))
+            .orElseGet(RemoteEnd.OutOfReach::new);
+    Instant now = clock.now();
+    boolean paid = now.isBefore(sandbox.paidUntil());
+    switch (end) {
+      case RemoteEnd.Gone gone ->
+          settleClaimed(sandbox, gone.usage(), paid ? now : sandbox.paidUntil());
+      case RemoteEnd.OutOfReach _ -> {
+        if (!paid) {
+          settleClaimed(sandbox, Optional.empty(), sandbox.paidUntil());
+        }
+      }
+    }
+  }
+
+  private void settleClaimed(Sandbox sandbox, Optional<UsageReading> usage, Instant endTime) {
+    EndReason reason = sandbox.endReason().orElse(EndReason.ORPHANED);
+    ender.settle(sandbox, usage, endTime, reason, Optional.empty());
+    instruments.sandboxOrphaned("claimed");
   }
 
   /** Ends what runs in the engine and is not this server's. */

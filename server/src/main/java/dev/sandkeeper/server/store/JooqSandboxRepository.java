@@ -1,7 +1,9 @@
 package dev.sandkeeper.server.store;
 
+import static dev.sandkeeper.jooq.Tables.REPLICA;
 import static dev.sandkeeper.jooq.Tables.SANDBOX;
 
+import dev.sandkeeper.jooq.Routines;
 import dev.sandkeeper.server.base.Attribution;
 import dev.sandkeeper.server.base.Page;
 import dev.sandkeeper.server.base.RequestKey;
@@ -176,8 +178,30 @@ final class JooqSandboxRepository implements SandboxRepository {
         .select(COLUMNS)
         .from(SANDBOX)
         .where(SANDBOX.NODE_ID.eq(nodeId))
+        .and(SANDBOX.CLAIMED_BY.isNull())
         .and(SANDBOX.STATE.notIn(Arrays.asList(FINAL_STATES)))
         .fetch(JooqSandboxRepository::toSandbox);
+  }
+
+  @Override
+  public int claim(Transaction transaction, String nodeId, Duration timeout, int max) {
+    return JooqTransaction.contextOf(transaction)
+        .select(Routines.sandboxClaim(nodeId, timeout.toMillis(), max))
+        .fetchSingle()
+        .value1();
+  }
+
+  @Override
+  public List<Claimed> claimedBy(String nodeId) {
+    return context
+        .select(COLUMNS)
+        .select(REPLICA.PLACE)
+        .from(SANDBOX)
+        .leftJoin(REPLICA)
+        .on(REPLICA.NODE_ID.eq(SANDBOX.NODE_ID))
+        .where(SANDBOX.CLAIMED_BY.eq(nodeId))
+        .and(SANDBOX.STATE.notIn(Arrays.asList(FINAL_STATES)))
+        .fetch(row -> new Claimed(toSandbox(row), Optional.ofNullable(row.get(REPLICA.PLACE))));
   }
 
   private static Condition is(SandboxId sandboxId, long generation, SandboxState... states) {

@@ -2,6 +2,7 @@ package dev.sandkeeper.server.store;
 
 import dev.sandkeeper.server.access.ApiKeyRepository;
 import dev.sandkeeper.server.execution.ExecutionRepository;
+import dev.sandkeeper.server.sandbox.ReplicaRepository;
 import dev.sandkeeper.server.sandbox.SandboxRepository;
 import dev.sandkeeper.server.sandbox.TemplateRepository;
 
@@ -12,6 +13,11 @@ public final class SandboxRepositories {
   /** Returns the keeper of sandboxes. */
   public static SandboxRepository sandboxes(JooqTransactions transactions) {
     return new JooqSandboxRepository(transactions.context());
+  }
+
+  /** Returns the keeper of which servers are there. */
+  public static ReplicaRepository replicas(JooqTransactions transactions) {
+    return new JooqReplicaRepository(transactions.context());
   }
 
   /** Returns the keeper of templates. */

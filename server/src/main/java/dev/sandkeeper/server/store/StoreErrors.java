@@ -28,6 +28,10 @@ final class StoreErrors {
 
   // Shutdown by the administrator, crash of another process, still starting.
   private static final String OPERATOR_CLASS = "57P";
+
+  /** The server stood still in a transaction, which the database has ended. */
+  private static final String IDLE_TRANSACTION = "25P03";
+
   private static final String STATEMENT_TIMEOUT = "57014";
   private static final Duration RETRY_DELAY = Duration.ofSeconds(1);
 
@@ -64,6 +68,7 @@ final class StoreErrors {
         || state.startsWith(OPERATOR_CLASS)
         || state.startsWith(RESOURCES_CLASS)
         || state.equals(READ_ONLY)
+        || state.equals(IDLE_TRANSACTION)
         || exception.getCause(SQLTransientConnectionException.class) != null) {
       return SandkeeperException.of(
               ErrorReason.DATABASE_UNAVAILABLE, "The database cannot be reached; try again.")

@@ -318,6 +318,14 @@ public final class Instruments {
     observe(TelemetryNames.ALERT_PENDING, "Alerts that wait to be sent, of all servers.", source);
   }
 
+  /** Shows how many servers count as alive, on whichever one looks. Called once. */
+  public void observeReplicas(Supplier<Integer> source) {
+    observe(
+        TelemetryNames.REPLICA_ACTIVE,
+        "Servers on the database that have given a sign of life in time.",
+        source);
+  }
+
   /** Shows how many connections are open. Called once. */
   public void observeConnections(Supplier<Integer> source) {
     observe(TelemetryNames.CONNECTION_ACTIVE, "Connections that are open.", source);

@@ -35,6 +35,7 @@ final class TelemetryNames {
   static final String CONNECTION_ACTIVE = "sandkeeper.connection.active";
   static final String CONNECTION_REFUSED_TOTAL = "sandkeeper.connection.refused.total";
   static final String STREAM_ACTIVE = "sandkeeper.stream.active";
+  static final String REPLICA_ACTIVE = "sandkeeper.replica.active";
   static final String CERTIFICATE_EXPIRY = "sandkeeper.certificate.expiry";
   static final String CERTIFICATE_RELOAD_TOTAL = "sandkeeper.certificate.reload.total";
   static final String ALERT_ATTEMPT_TOTAL = "sandkeeper.alert.attempt.total";

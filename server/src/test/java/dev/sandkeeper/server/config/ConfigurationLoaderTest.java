@@ -118,6 +118,7 @@ final class ConfigurationLoaderTest {
                 Duration.ofMillis(100)));
     assertThat(configuration.ledger())
         .isEqualTo(new Configuration.Ledger(Duration.ofSeconds(30), Duration.ofSeconds(2), 24));
+    assertThat(configuration.replica()).isEqualTo(new Configuration.Replica(Duration.ofSeconds(5)));
     assertThat(configuration.sandbox())
         .isEqualTo(new Configuration.Sandbox(100, Duration.ofSeconds(1)));
     assertThat(configuration.execution())

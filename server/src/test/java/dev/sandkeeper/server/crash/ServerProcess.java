@@ -56,6 +56,16 @@ final class ServerProcess implements AutoCloseable {
     plant(seed(), folder);
   }
 
+  /**
+   * Prepares a server on a database that others use, too.
+   *
+   * @param database the variables that say where it is, with their prefix
+   */
+  ServerProcess(Map<String, String> database) throws IOException {
+    this(Files.createTempDirectory("server"));
+    environment.putAll(database);
+  }
+
   private ServerProcess(Path folder) {
     this.folder = folder;
     set("DATA_FOLDER", folder.resolve("data").toString());
@@ -165,6 +175,23 @@ final class ServerProcess implements AutoCloseable {
     process().destroyForcibly().waitFor();
   }
 
+  /** Has the server stand still, as a machine without a moment of time for it. */
+  void standStill() throws IOException, InterruptedException {
+    signal("STOP");
+  }
+
+  /** Lets a server that stands still go on. */
+  void goOn() throws IOException, InterruptedException {
+    signal("CONT");
+  }
+
+  private void signal(String name) throws IOException, InterruptedException {
+    String pid = Long.toString(process().pid());
+    if (new ProcessBuilder("kill", "-" + name, pid).inheritIO().start().waitFor() != 0) {
+      throw new IllegalStateException("cannot signal " + pid);
+    }
+  }
+
   /** Asks the server to stop, and waits for its end. */
   int stop() throws InterruptedException {
     closeClient();
@@ -239,11 +266,18 @@ final class ServerProcess implements AutoCloseable {
   }
 
   private PGSimpleDataSource owner() throws IOException {
+    PGSimpleDataSource dataSource = new PGSimpleDataSource();
+    String outside = environment.get("SANDKEEPER_DATABASE_URL");
+    if (outside != null) {
+      dataSource.setURL(outside);
+      dataSource.setUser(environment.get("SANDKEEPER_DATABASE_OWNER_USER"));
+      dataSource.setPassword(environment.get("SANDKEEPER_DATABASE_OWNER_PASSWORD"));
+      return dataSource;
+    }
     Properties passwords = new Properties();
     try (var reader = Files.newBufferedReader(postgresql().resolve("passwords"))) {
       passwords.load(reader);
     }
-    PGSimpleDataSource dataSource = new PGSimpleDataSource();
     dataSource.setURL("jdbc:postgresql://127.0.0.1:" + postmaster().get(3).strip() + "/sandkeeper");
     dataSource.setUser("sandkeeper_owner");
     dataSource.setPassword(passwords.getProperty("owner"));

@@ -33,6 +33,7 @@ class HttpErrorsStatusTest {
               case INVALID_FIELD,
                   SANDBOX_NOT_RUNNING,
                   SANDBOX_PAUSED,
+                  SANDBOX_ELSEWHERE,
                   INTERPRETER_MISSING,
                   NO_PRICE_FOR_TIER,
                   NO_PRICE_FOR_MODEL,
@@ -59,7 +60,7 @@ class HttpErrorsStatusTest {
                   PRICE_NOT_FOUND,
                   FILE_NOT_FOUND ->
                   404;
-              case REQUEST_ID_REUSED, ALREADY_EXISTS, CONCURRENT_CHANGE -> 409;
+              case REQUEST_ID_REUSED, ALREADY_EXISTS, CONCURRENT_CHANGE, SANDBOX_TAKEN_OVER -> 409;
               case SIZE_LIMIT_EXCEEDED -> 413;
               case QUOTA_EXCEEDED, TOO_MANY_LIMITS, TOO_MANY_REQUESTS, TOO_MANY_WEBHOOKS -> 429;
               case INTERNAL -> 500;

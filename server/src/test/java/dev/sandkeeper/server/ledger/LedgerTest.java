@@ -225,7 +225,7 @@ final class LedgerTest {
     assertThatThrownBy(() -> books.settle(sandbox, NOON.plusSeconds(30)))
         .isInstanceOfSatisfying(
             SandkeeperException.class,
-            e -> assertThat(e.reason()).isEqualTo(ErrorReason.CONCURRENT_CHANGE));
+            e -> assertThat(e.reason()).isEqualTo(ErrorReason.SANDBOX_TAKEN_OVER));
   }
 
   @Test

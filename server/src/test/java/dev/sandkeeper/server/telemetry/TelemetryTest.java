@@ -74,7 +74,8 @@ final class TelemetryTest {
               "sandkeeper_ledger_latency_seconds_count{operation=\"admit\"} 1",
               "sandkeeper_alert_attempt_total{kind=\"test\",outcome=\"failed\"} 1.0",
               "sandkeeper_alert_given_up_total{reason=\"displaced\"} 2.0",
-              "sandkeeper_alert_pending 7.0");
+              "sandkeeper_alert_pending 7.0",
+              "sandkeeper_replica_active 2.0");
     }
   }
 
@@ -122,6 +123,7 @@ final class TelemetryTest {
     instruments.alertAttempted("test", "failed");
     instruments.alertsGivenUp("displaced", 2);
     instruments.observePendingAlerts(() -> 7);
+    instruments.observeReplicas(() -> 2);
     instruments.observeSandboxes(
         () -> List.of(new ActiveSandboxes("acme", "standard", "local", "RUNNING", 3)));
     instruments.observeQuotas(() ->

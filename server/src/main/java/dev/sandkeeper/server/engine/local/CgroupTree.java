@@ -151,6 +151,14 @@ final class CgroupTree {
     return found;
   }
 
+  /**
+   * Returns the kernel's number of the folder of ranges: until the machine is started anew, no
+   * other folder has it.
+   */
+  long number() throws IOException {
+    return ((Number) Files.getAttribute(claims(), "unix:ino")).longValue();
+  }
+
   private Path claims() {
     return unified ? root.resolve(parent) : root.resolve("pids").resolve(parent);
   }

@@ -5,6 +5,7 @@ import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.EngineInstance;
 import dev.sandkeeper.server.engine.EngineSandbox;
 import dev.sandkeeper.server.engine.ExecutionSpec.Language;
+import dev.sandkeeper.server.engine.RemoteEnd;
 import dev.sandkeeper.server.engine.SandboxEngine;
 import dev.sandkeeper.server.engine.SandboxSpec;
 import dev.sandkeeper.server.engine.UsageReading;
@@ -57,6 +58,7 @@ public final class LocalEngine implements SandboxEngine {
   private static final String PYTHON = "/usr/bin/python3";
 
   private static final Duration ADOPT_TIMEOUT = Duration.ofSeconds(5);
+  private static final Duration NEIGHBOUR_PATIENCE = Duration.ofSeconds(5);
   private static final Duration KILL_TIMEOUT = Duration.ofSeconds(10);
   private static final Duration TRANSFER_PATIENCE = Duration.ofMinutes(2);
 
@@ -69,7 +71,9 @@ public final class LocalEngine implements SandboxEngine {
   private final FileChannel lockFile;
   private final CgroupTree tree;
   private final IdRanges ranges;
+  private final Path program;
   private final OciRuntime runtime;
+  private final LocalPlace place;
   private final OciConfig config;
   private final Skeleton skeleton;
   private final List<String> watchProgram;
@@ -90,7 +94,7 @@ public final class LocalEngine implements SandboxEngine {
    */
   public LocalEngine(LocalEngineSettings settings) {
     this.settings = settings;
-    Path program =
+    program =
         Programs.require(
             settings.runtime(),
             "the OCI runtime of the local engine; install it (for runc: 'sudo apt-get install"
@@ -109,6 +113,7 @@ public final class LocalEngine implements SandboxEngine {
     tree = CgroupTree.detect(settings.cgroupRoot(), settings.cgroupParent());
     ranges = IdRanges.ofThisProcess(tree, Path.of("/proc/self"));
     Path state = settings.stateFolder();
+    place = LocalPlace.of(tree, state);
     sandboxes = state.resolve("s");
     AgentLink.checkLength(sandboxes.resolve("x".repeat(20)).resolve("link/engine.sock"));
     try {
@@ -288,12 +293,30 @@ public final class LocalEngine implements SandboxEngine {
     }
     if (range.isEmpty()) {
       // Its group is gone, so nothing runs and nothing can be read.
-      remove(id);
+      remove(id, runtime, folder(id));
       return Optional.empty();
     }
     Cgroup cgroup = tree.sandbox(range.getAsInt(), id);
     Meter meter = new Meter(cgroup, folder(id).resolve("meter"), System::nanoTime);
     return Optional.of(tearDown(id, range.getAsInt(), meter));
+  }
+
+  @Override
+  public String place() {
+    return place.toString();
+  }
+
+  @Override
+  public RemoteEnd end(SandboxId id, String where) {
+    Optional<LocalPlace> other =
+        LocalPlace.parse(where).filter(found -> found.groups().equals(place.groups()));
+    if (other.isEmpty()) {
+      return new RemoteEnd.OutOfReach();
+    }
+    if (other.get().equals(place)) {
+      return new RemoteEnd.Gone(destroy(id));
+    }
+    return new Neighbour(tree, program, other.get().state()).end(id);
   }
 
   @Override
@@ -318,8 +341,14 @@ public final class LocalEngine implements SandboxEngine {
         FileChannel.open(
             state.resolve("lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
     @Nullable FileLock lock = null;
+    // Another server may just be ending what the one before left here.
+    long limit = System.nanoTime() + NEIGHBOUR_PATIENCE.toNanos();
     try {
       lock = channel.tryLock();
+      while (lock == null && System.nanoTime() - limit < 0) {
+        LockSupport.parkNanos(LOOK_NANOS);
+        lock = channel.tryLock();
+      }
     } catch (OverlappingFileLockException e) {
       logger.atDebug().log("The state folder is held within this process");
     }
@@ -340,12 +369,13 @@ public final class LocalEngine implements SandboxEngine {
     meter.sample();
     kill(id, tree.sandbox(range, id));
     UsageReading reading = meter.finish();
-    remove(id);
+    remove(id, runtime, folder(id));
     tree.release(range, Optional.of(id));
     return reading;
   }
 
-  private static void kill(SandboxId id, Cgroup cgroup) {
+  /** Kills every process of a sandbox, and returns when none is left. */
+  static void kill(SandboxId id, Cgroup cgroup) {
     long limit = System.nanoTime() + KILL_TIMEOUT.toNanos();
     Freezer freezer = cgroup.freezer();
     List<Long> processes = cgroup.processes();
@@ -367,12 +397,13 @@ public final class LocalEngine implements SandboxEngine {
     freezer.thaw();
   }
 
-  private void remove(SandboxId id) {
+  /** Removes what is kept of a sandbox without processes. */
+  static void remove(SandboxId id, OciRuntime runtime, Path folder) {
     if (runtime.knows(id)) {
       runtime.delete(id);
     }
     try {
-      FileTrees.delete(folder(id));
+      FileTrees.delete(folder);
     } catch (IOException e) {
       throw new EngineException(
           EngineException.Kind.FAILED, "the folder of the sandbox " + id + " is still there", e);
@@ -382,7 +413,7 @@ public final class LocalEngine implements SandboxEngine {
   private void removeFailed(SandboxId id, int range) {
     try {
       kill(id, tree.sandbox(range, id));
-      remove(id);
+      remove(id, runtime, folder(id));
       tree.release(range, Optional.of(id));
     } catch (EngineException e) {
       logger

@@ -6,6 +6,7 @@ import java.sql.Connection;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.time.Duration;
 import java.time.Instant;
 import java.time.OffsetDateTime;
 import java.util.random.RandomGenerator;
@@ -21,10 +22,15 @@ public final class Database implements AutoCloseable {
   // Beside the pool: the migration, and a human who looks.
   private static final int SPARE_CONNECTIONS = 10;
 
+  private final String url;
+  private final Credentials server;
   private final HikariDataSource pool;
   private final @Nullable EmbeddedPostgres embedded;
 
-  private Database(HikariDataSource pool, @Nullable EmbeddedPostgres embedded) {
+  private Database(
+      String url, Credentials server, HikariDataSource pool, @Nullable EmbeddedPostgres embedded) {
+    this.url = url;
+    this.server = server;
     this.pool = pool;
     this.embedded = embedded;
   }
@@ -45,14 +51,12 @@ public final class Database implements AutoCloseable {
     try {
       Roles.create(postgres);
       Passwords passwords = postgres.passwords();
+      String url = postgres.url(Roles.DATABASE);
+      Credentials server = new Credentials(Roles.SERVER, passwords.server());
       HikariDataSource pool =
-          open(
-              postgres.url(Roles.DATABASE),
-              new Credentials(Roles.OWNER, passwords.owner()),
-              new Credentials(Roles.SERVER, passwords.server()),
-              settings);
+          open(url, new Credentials(Roles.OWNER, passwords.owner()), server, settings);
       postgres.keepRunning();
-      return new Database(pool, postgres);
+      return new Database(url, server, pool, postgres);
     } catch (SQLException e) {
       postgres.close();
       throw new DatabaseException("The embedded database cannot be set up.", e);
@@ -75,7 +79,7 @@ public final class Database implements AutoCloseable {
   public static Database outside(
       String url, Credentials owner, Credentials server, PoolSettings settings) {
     try {
-      return new Database(open(url, owner, server, settings), null);
+      return new Database(url, server, open(url, owner, server, settings), null);
     } catch (SQLException e) {
       throw new DatabaseException("The database cannot be reached.", e);
     }
@@ -91,7 +95,10 @@ public final class Database implements AutoCloseable {
     config.setMaximumPoolSize(settings.size());
     config.setConnectionTimeout(settings.acquireTimeout().toMillis());
     config.setConnectionInitSql(
-        "set statement_timeout = " + settings.statementTimeout().toMillis());
+        "set statement_timeout = "
+            + settings.statementTimeout().toMillis()
+            + "; set idle_in_transaction_session_timeout = "
+            + settings.transactionPause().toMillis());
     HikariDataSource pool = new HikariDataSource(config);
     try {
       Durability.require(pool);
@@ -102,7 +109,7 @@ public final class Database implements AutoCloseable {
     }
   }
 
-  private static DataSource simple(String url, Credentials credentials) {
+  private static PGSimpleDataSource simple(String url, Credentials credentials) {
     PGSimpleDataSource dataSource = new PGSimpleDataSource();
     dataSource.setURL(url);
     dataSource.setUser(credentials.user());
@@ -113,6 +120,26 @@ public final class Database implements AutoCloseable {
   /** Returns the pool of the serving role's connections. */
   public DataSource dataSource() {
     return pool;
+  }
+
+  /**
+   * Makes one more connection of the serving role, apart from the pool, for what must not wait for
+   * those who are many.
+   *
+   * @param patience how long an answer may take, a second or more
+   * @return a pool of that connection, which it makes anew when it breaks; to be closed
+   */
+  public HikariDataSource reserved(Duration patience) {
+    HikariConfig config = new HikariConfig();
+    config.setPoolName("sandkeeper-reserved");
+    PGSimpleDataSource dataSource = simple(url, server);
+    int seconds = Math.toIntExact(patience.toSeconds());
+    dataSource.setConnectTimeout(seconds);
+    dataSource.setSocketTimeout(seconds);
+    config.setDataSource(dataSource);
+    config.setMaximumPoolSize(1);
+    config.setConnectionTimeout(patience.toMillis());
+    return new HikariDataSource(config);
   }
 
   /**

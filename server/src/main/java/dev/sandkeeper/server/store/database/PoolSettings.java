@@ -8,8 +8,11 @@ import java.time.Duration;
  * @param size how many connections there are at most, at least 1
  * @param acquireTimeout how long a caller waits for one, at least 250 ms
  * @param statementTimeout how long one statement may run, at least 1 ms
+ * @param transactionPause how long nothing may be heard within a transaction, at least 1 ms: a
+ *     server that stands still in one would keep its locks, and all others waiting
  */
-public record PoolSettings(int size, Duration acquireTimeout, Duration statementTimeout) {
+public record PoolSettings(
+    int size, Duration acquireTimeout, Duration statementTimeout, Duration transactionPause) {
   /** Checks the ranges. */
   public PoolSettings {
     if (size < 1) {
@@ -22,6 +25,10 @@ public record PoolSettings(int size, Duration acquireTimeout, Duration statement
     if (statementTimeout.toMillis() < 1) {
       throw new IllegalArgumentException(
           "statementTimeout: " + statementTimeout + " (expected: >= 1 ms)");
+    }
+    if (transactionPause.toMillis() < 1) {
+      throw new IllegalArgumentException(
+          "transactionPause: " + transactionPause + " (expected: >= 1 ms)");
     }
   }
 }

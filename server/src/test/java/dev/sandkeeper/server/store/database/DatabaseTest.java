@@ -30,7 +30,7 @@ import org.postgresql.ds.PGSimpleDataSource;
 // nobody without its password. Method: the real thing in a folder of each test's own.
 final class DatabaseTest {
   private static final PoolSettings POOL =
-      new PoolSettings(2, Duration.ofSeconds(5), Duration.ofSeconds(30));
+      new PoolSettings(2, Duration.ofSeconds(5), Duration.ofSeconds(30), Duration.ofSeconds(1));
 
   @TempDir Path temporary;
 
@@ -50,6 +50,25 @@ final class DatabaseTest {
       Instant now = Instant.now();
 
       assertThat(database.now()).isBetween(now.minusSeconds(60), now.plusSeconds(60));
+    }
+  }
+
+  @Test
+  void sessionThatStandsStillInATransactionLosesItsLocks() throws SQLException {
+    try (DataFolder folder = dataFolder();
+        Database database = open(folder);
+        Connection still = database.dataSource().getConnection();
+        Connection other = database.dataSource().getConnection();
+        Statement locks = still.createStatement();
+        Statement waits = other.createStatement()) {
+      still.setAutoCommit(false);
+      locks.execute("select pg_advisory_xact_lock(7)");
+
+      waits.execute("select pg_advisory_lock(7)");
+
+      assertThatThrownBy(() -> locks.execute("select 1"))
+          .isInstanceOfSatisfying(
+              SQLException.class, e -> assertThat(e.getSQLState()).isIn("25P03", "08006"));
     }
   }
 
