@@ -271,3 +271,53 @@ BEGIN
   END IF;
 END
 $$;
+COMMENT ON FUNCTION ledger_charge IS
+  'Charges the lines of items to their counters; the records of what is booked have just been written. An item of which a guarded line does not fit is refused whole, changes nothing and is returned with the limit that refused, what that has left for it and what it needed. Lines that are not guarded are charged in any case: what already happened is booked, past a limit if need be, and the overrun recorded.';
+
+CREATE OR REPLACE FUNCTION ledger_lines(
+  p_hold hold, p_booked_at timestamptz[], p_booked bigint[], p_held_at timestamptz[], p_held bigint[], p_creates int, p_open boolean,
+  p_now timestamptz
+) RETURNS TABLE (
+  items int[], limits bigint[], starts timestamptz[], booked bigint[], held_before bigint[], held_after bigint[], guarded boolean[]
+) LANGUAGE sql STABLE ROWS 1 AS $$
+  SELECT array_agg(1), array_agg(k.limit_id), array_agg(k.period_start), array_agg(k.booked), array_agg(k.held_before), array_agg(k.held_after),
+         array_agg(k.guarded)
+  FROM (
+    SELECT c.limit_id, c.period_start, sum(c.booked)::bigint AS booked, sum(c.held_before)::bigint AS held_before,
+           sum(c.held_after)::bigint AS held_after, bool_or(c.guarded) AS guarded
+    FROM (
+      SELECT l.limit_id, ledger_period_start(l.period, l.zone, u.at) AS period_start, u.booked, 0::bigint AS held_before,
+             u.held AS held_after, u.guarded
+      FROM ledger_limits(p_hold.tenant_id, p_hold.organisation_id, p_hold.user_id, p_hold.conversation_id, p_hold.agent_id) AS l
+      CROSS JOIN LATERAL (
+        SELECT b.at, b.amount AS booked, 0::bigint AS held, false AS guarded
+        FROM unnest(p_booked_at, p_booked) AS b (at, amount) WHERE l.resource IN ('ALL_SPEND', p_hold.kind || '_SPEND')
+        UNION ALL
+        SELECT h.at, 0, h.amount, h.amount > 0
+        FROM unnest(p_held_at, p_held) AS h (at, amount) WHERE l.resource IN ('ALL_SPEND', p_hold.kind || '_SPEND')
+        UNION ALL
+        SELECT p_now, 0, n.amount, true
+        FROM (VALUES ('CONCURRENT_SANDBOXES', 1), ('CONCURRENT_MEMORY_MIB', p_hold.memory_mib),
+            ('CONCURRENT_CPU_CORES', CASE WHEN NOT coalesce(p_hold.paused, false) THEN p_hold.cpu_cores END)) AS n (resource, amount)
+        WHERE l.resource = n.resource AND n.amount > 0 AND p_open AND p_hold.kind = 'SANDBOX'
+        UNION ALL
+        SELECT p_now, p_creates, 0, true WHERE l.resource = 'SANDBOX_CREATES' AND p_creates > 0
+      ) AS u
+      UNION ALL
+      SELECT h.limit_id, h.period_start, 0, h.amount, 0, false
+      FROM unnest(p_hold.charged_limits, p_hold.charged_periods, p_hold.charged_amounts) AS h (limit_id, period_start, amount)
+    ) AS c
+    GROUP BY c.limit_id, c.period_start
+  ) AS k
+$$;
+COMMENT ON FUNCTION ledger_lines IS
+  'The lines of one hold for ledger_charge: what is booked, by time; what is held from now on in place of what the hold has charged, by time; sandboxes created; and what is in use at once while the hold is open, which of a paused sandbox are no cores. Arrays are null when no limit applies.';
+
+CREATE OR REPLACE FUNCTION ledger_charged(INOUT p_hold hold, p_limits bigint[], p_starts timestamptz[], p_held_after bigint[]) LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  SELECT coalesce(array_agg(k.limit_id), '{}'), coalesce(array_agg(k.period_start), '{}'), coalesce(array_agg(k.held_after), '{}')
+  INTO p_hold.charged_limits, p_hold.charged_periods, p_hold.charged_amounts
+  FROM unnest(p_limits, p_starts, p_held_after) AS k (limit_id, period_start, held_after) WHERE k.held_after > 0;
+END
+$$;
+COMMENT ON FUNCTION ledger_charged IS 'The hold with what its lines hold from now on as what it charges.';
