@@ -38,7 +38,7 @@ final class ChaosCaller implements AutoCloseable {
   private static final long PAUSE_NANOS = Duration.ofMillis(100).toNanos();
   private static final long THINKING_NANOS = Duration.ofMillis(5).toNanos();
   private static final Duration SANDBOX_TIMEOUT = Duration.ofSeconds(20);
-  private static final int MAX_AMOUNT = 1_000_000;
+  private static final long MAX_AMOUNT = 1_000_000;
 
   /** What says nothing of whether the call was done. */
   private static final Set<Status.Code> UNCERTAIN =
@@ -89,7 +89,7 @@ final class ChaosCaller implements AutoCloseable {
   }
 
   private void reserveAndEnd() {
-    long amount = 1 + random.nextInt(MAX_AMOUNT);
+    long amount = random.nextLong(1, MAX_AMOUNT);
     ReserveRequest request =
         ReserveRequest.newBuilder()
             .setRequestId(UUID.randomUUID().toString())
@@ -119,7 +119,7 @@ final class ChaosCaller implements AutoCloseable {
   }
 
   private void record() {
-    long amount = 1 + random.nextInt(MAX_AMOUNT);
+    long amount = random.nextLong(1, MAX_AMOUNT);
     RecordLlmUsageRequest request =
         RecordLlmUsageRequest.newBuilder()
             .setRequestId(UUID.randomUUID().toString())

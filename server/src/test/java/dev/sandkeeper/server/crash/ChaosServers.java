@@ -126,7 +126,7 @@ final class ChaosServers implements AutoCloseable {
   /** Kills the second and keeps it away until the first has ended what it ran. */
   void killSecondForLong() throws Exception {
     second.kill();
-    awaitNone("select sandbox_id from sandbox where node_id = 'second' and end_time is null");
+    awaitSecondGone();
     second.start();
   }
 
@@ -134,14 +134,23 @@ final class ChaosServers implements AutoCloseable {
   void stopSecondForAWhile() throws Exception {
     second.standStill();
     try {
-      awaitNone("select sandbox_id from sandbox where node_id = 'second' and end_time is null");
+      awaitSecondGone();
     } finally {
       second.goOn();
     }
   }
 
-  private void awaitNone(String sql) {
-    await().atMost(PATIENCE).ignoreExceptions().until(() -> first.query(sql).isEmpty());
+  private void awaitSecondGone() {
+    await()
+        .atMost(PATIENCE)
+        .ignoreExceptions()
+        .until(() ->
+            first
+                .query(
+                    "select node_id from replica where node_id = 'second' and renewed_until >"
+                        + " clock_timestamp() union all select sandbox_id from sandbox where"
+                        + " node_id = 'second' and end_time is null")
+                .isEmpty());
   }
 
   void killDatabase() throws Exception {
