@@ -132,12 +132,26 @@ final class ChaosServers implements AutoCloseable {
 
   /** Has the second stand still until the first has ended what it ran. */
   void stopSecondForAWhile() throws Exception {
+    awaitSecondRunsSomething();
     second.standStill();
     try {
       awaitSecondGone();
     } finally {
       second.goOn();
     }
+  }
+
+  private void awaitSecondRunsSomething() {
+    await()
+        .atMost(PATIENCE)
+        .ignoreExceptions()
+        .until(() ->
+            !first
+                .query(
+                    "select s.sandbox_id from sandbox s join replica r using (node_id) where"
+                        + " s.node_id = 'second' and s.state = 'RUNNING' and r.renewed_until >"
+                        + " clock_timestamp() + interval '1 s'")
+                .isEmpty());
   }
 
   private void awaitSecondGone() {
