@@ -219,7 +219,7 @@ final class ChaosCaller implements AutoCloseable {
       try {
         return Optional.of(call.apply(clients[used]));
       } catch (StatusRuntimeException e) {
-        if (!UNCERTAIN.contains(e.getStatus().getCode())) {
+        if (!isUncertain(e.getStatus())) {
           throw e;
         }
         // A new connection, as the channel's own waits longer and longer between its attempts.
@@ -229,6 +229,12 @@ final class ChaosCaller implements AutoCloseable {
       }
     }
     return Optional.empty();
+  }
+
+  /** What has a cause was not said by a server: gRPC so tells of a connection cut as it is used. */
+  private static boolean isUncertain(Status status) {
+    return UNCERTAIN.contains(status.getCode())
+        || (status.getCode() == Status.Code.UNKNOWN && status.getCause() != null);
   }
 
   @Override
