@@ -38,7 +38,7 @@ final class ChaosCaller implements AutoCloseable {
   private static final long PAUSE_NANOS = Duration.ofMillis(100).toNanos();
   private static final long THINKING_NANOS = Duration.ofMillis(5).toNanos();
   private static final Duration SANDBOX_TIMEOUT = Duration.ofSeconds(20);
-  private static final int MAX_AMOUNT = 1_000_000;
+  private static final long MAX_AMOUNT = 1_000_000;
 
   /** What says nothing of whether the call was done. */
   private static final Set<Status.Code> UNCERTAIN =
@@ -89,7 +89,7 @@ final class ChaosCaller implements AutoCloseable {
   }
 
   private void reserveAndEnd() {
-    long amount = 1 + random.nextInt(MAX_AMOUNT);
+    long amount = random.nextLong(1, MAX_AMOUNT);
     ReserveRequest request =
         ReserveRequest.newBuilder()
             .setRequestId(UUID.randomUUID().toString())
@@ -119,7 +119,7 @@ final class ChaosCaller implements AutoCloseable {
   }
 
   private void record() {
-    long amount = 1 + random.nextInt(MAX_AMOUNT);
+    long amount = random.nextLong(1, MAX_AMOUNT);
     RecordLlmUsageRequest request =
         RecordLlmUsageRequest.newBuilder()
             .setRequestId(UUID.randomUUID().toString())
@@ -219,7 +219,7 @@ final class ChaosCaller implements AutoCloseable {
       try {
         return Optional.of(call.apply(clients[used]));
       } catch (StatusRuntimeException e) {
-        if (!UNCERTAIN.contains(e.getStatus().getCode())) {
+        if (!isUncertain(e.getStatus())) {
           throw e;
         }
         // A new connection, as the channel's own waits longer and longer between its attempts.
@@ -229,6 +229,12 @@ final class ChaosCaller implements AutoCloseable {
       }
     }
     return Optional.empty();
+  }
+
+  /** What has a cause was not said by a server: gRPC so tells of a connection cut as it is used. */
+  private static boolean isUncertain(Status status) {
+    return UNCERTAIN.contains(status.getCode())
+        || (status.getCode() == Status.Code.UNKNOWN && status.getCause() != null);
   }
 
   @Override

@@ -126,22 +126,45 @@ final class ChaosServers implements AutoCloseable {
   /** Kills the second and keeps it away until the first has ended what it ran. */
   void killSecondForLong() throws Exception {
     second.kill();
-    awaitNone("select sandbox_id from sandbox where node_id = 'second' and end_time is null");
+    awaitSecondGone();
     second.start();
   }
 
   /** Has the second stand still until the first has ended what it ran. */
   void stopSecondForAWhile() throws Exception {
+    awaitSecondRunsSomething();
     second.standStill();
     try {
-      awaitNone("select sandbox_id from sandbox where node_id = 'second' and end_time is null");
+      awaitSecondGone();
     } finally {
       second.goOn();
     }
   }
 
-  private void awaitNone(String sql) {
-    await().atMost(PATIENCE).ignoreExceptions().until(() -> first.query(sql).isEmpty());
+  private void awaitSecondRunsSomething() {
+    await()
+        .atMost(PATIENCE)
+        .ignoreExceptions()
+        .until(() ->
+            !first
+                .query(
+                    "select s.sandbox_id from sandbox s join replica r using (node_id) where"
+                        + " s.node_id = 'second' and s.state = 'RUNNING' and r.renewed_until >"
+                        + " clock_timestamp() + interval '1 s'")
+                .isEmpty());
+  }
+
+  private void awaitSecondGone() {
+    await()
+        .atMost(PATIENCE)
+        .ignoreExceptions()
+        .until(() ->
+            first
+                .query(
+                    "select node_id from replica where node_id = 'second' and renewed_until >"
+                        + " clock_timestamp() union all select sandbox_id from sandbox where"
+                        + " node_id = 'second' and end_time is null")
+                .isEmpty());
   }
 
   void killDatabase() throws Exception {
