@@ -121,7 +121,8 @@ final class LedgerLab {
   }
 
   private static PoolSettings pool(int size) {
-    return new PoolSettings(size, Duration.ofSeconds(10), Duration.ofSeconds(30));
+    return new PoolSettings(
+        size, Duration.ofSeconds(10), Duration.ofSeconds(30), Duration.ofSeconds(10));
   }
 
   LlmRepository repository() {
