@@ -45,7 +45,7 @@ import java.util.UUID;
 
 /** The ledger by itself, on an embedded database of its own, without a server around it. */
 final class LedgerLab {
-  /** A ledger has a batch of reservations and one of settlements in flight, and no more. */
+  /** A ledger has two batches in flight, and no more. */
   private static final int LEDGER_CONNECTIONS = 3;
 
   private static final int RAW_CONNECTIONS = 130;

@@ -41,18 +41,50 @@ class BatcherTest {
       Future<Integer> slow = executor.submit(() -> batcher.ask(0));
       Awaitility.await().until(() -> !batches.isEmpty());
       List<Future<Integer>> others =
-          IntStream.rangeClosed(1, 300)
+          IntStream.rangeClosed(1, 20)
               .mapToObj(i -> executor.submit(() -> batcher.ask(i)))
               .toList();
-      Awaitility.await().until(() -> batcher.waiting() == 300);
+      Awaitility.await().until(() -> batcher.waiting() == 20);
       first.countDown();
 
       assertThat(slow.get()).isZero();
-      for (int i = 1; i <= 300; i++) {
+      for (int i = 1; i <= 20; i++) {
         assertThat(others.get(i - 1).get()).isEqualTo(i * 10);
       }
     }
-    assertThat(batches).extracting(List::size).containsExactly(1, Batcher.MAX_SIZE, 44);
+    assertThat(batches).extracting(List::size).containsExactly(1, 20);
+  }
+
+  @Test
+  void secondBatchGoesBesideTheFirstOnceEnoughWait() throws Exception {
+    CountDownLatch first = new CountDownLatch(1);
+    Batcher<Integer, Integer> batcher =
+        new Batcher<>(items -> {
+          batches.add(items);
+          if (items.contains(0)) {
+            await(first);
+          }
+          return items;
+        });
+    try (ExecutorService executor = Executors.newVirtualThreadPerTaskExecutor()) {
+      Future<Integer> slow = executor.submit(() -> batcher.ask(0));
+      Awaitility.await().until(() -> !batches.isEmpty());
+      List<Future<Integer>> others =
+          IntStream.range(1, Batcher.ENOUGH_FOR_A_SECOND)
+              .mapToObj(i -> executor.submit(() -> batcher.ask(i)))
+              .toList();
+      Awaitility.await().until(() -> batcher.waiting() == others.size());
+      assertThat(batches).hasSize(1);
+
+      assertThat(batcher.ask(100)).isEqualTo(100);
+      for (Future<Integer> other : others) {
+        other.get();
+      }
+      assertThat(slow.isDone()).isFalse();
+      first.countDown();
+      assertThat(slow.get()).isZero();
+    }
+    assertThat(batches).extracting(List::size).containsExactly(1, Batcher.ENOUGH_FOR_A_SECOND);
   }
 
   @Test
