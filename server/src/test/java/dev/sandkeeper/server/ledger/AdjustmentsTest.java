@@ -36,13 +36,7 @@ final class AdjustmentsTest {
   private final TenantId tenant = books.tenant();
   private final Adjustments adjustments = new Adjustments(LedgerRepositories.adjustments());
   private Instant now = NOON;
-  private final LlmSpend spend =
-      new LlmSpend(
-          books.transactions,
-          LedgerRepositories.llm(books.transactions),
-          () -> now,
-          _ -> {},
-          (_, _) -> {});
+  private final LlmSpend spend = books.spend(() -> now);
 
   @AfterEach
   void invariantsHold() {

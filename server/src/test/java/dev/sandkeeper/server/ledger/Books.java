@@ -7,6 +7,7 @@ import static dev.sandkeeper.jooq.Tables.TENANT;
 
 import dev.sandkeeper.jooq.Routines;
 import dev.sandkeeper.server.base.Attribution;
+import dev.sandkeeper.server.base.BillingClock;
 import dev.sandkeeper.server.base.ExecutionId;
 import dev.sandkeeper.server.base.IdGenerator;
 import dev.sandkeeper.server.base.Page;
@@ -52,6 +53,12 @@ final class Books {
     limits = new Limits(LedgerRepositories.limits(transactions));
     prices = new Prices(LedgerRepositories.prices(transactions), SETTINGS);
     costs = LedgerRepositories.costs(transactions);
+  }
+
+  /** Returns the books of what others spend, by the test's own clock. */
+  LlmSpend spend(BillingClock clock) {
+    return new LlmSpend(
+        transactions, LedgerRepositories.llm(transactions), clock, _ -> {}, (_, _) -> {});
   }
 
   /** Adds a tenant of its own for a test. */

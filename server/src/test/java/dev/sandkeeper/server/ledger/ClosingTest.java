@@ -40,13 +40,7 @@ final class ClosingTest {
   private final TenantId tenant = books.tenant();
   private final Adjustments adjustments = new Adjustments(LedgerRepositories.adjustments());
   private Instant now = Instant.EPOCH;
-  private final LlmSpend spend =
-      new LlmSpend(
-          books.transactions,
-          LedgerRepositories.llm(books.transactions),
-          () -> now,
-          _ -> {},
-          (_, _) -> {});
+  private final LlmSpend spend = books.spend(() -> now);
 
   @AfterEach
   void invariantsHold() {

@@ -48,13 +48,7 @@ final class CostReportTest {
   private final TenantId tenant = books.tenant();
   private final UpkeepRepository upkeep = LedgerRepositories.upkeep();
   private Instant now = NOON;
-  private final LlmSpend spend =
-      new LlmSpend(
-          books.transactions,
-          LedgerRepositories.llm(books.transactions),
-          () -> now,
-          _ -> {},
-          (_, _) -> {});
+  private final LlmSpend spend = books.spend(() -> now);
 
   @AfterEach
   void invariantsHold() {

@@ -10,7 +10,6 @@ import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.TenantId;
 import dev.sandkeeper.server.engine.UsageReading;
 import dev.sandkeeper.server.ledger.Books.Wish;
-import dev.sandkeeper.server.store.LedgerRepositories;
 import dev.sandkeeper.server.store.database.DatabaseExtension;
 import java.math.BigDecimal;
 import java.math.RoundingMode;
@@ -268,13 +267,7 @@ final class LedgerStatefulTest {
    * Sets money aside for a model's work, or ends what was, by more or less than that, or nothing.
    */
   private Step reserveOrSpend(Random random, TenantId tenant) {
-    LlmSpend spend =
-        new LlmSpend(
-            books.transactions,
-            LedgerRepositories.llm(books.transactions),
-            () -> now,
-            _ -> {},
-            (_, _) -> {});
+    LlmSpend spend = books.spend(() -> now);
     LlmCost cost = new LlmCost.Amount(new NanoUsd(random.nextInt(20_000_000)), "");
     if (reserved.isEmpty() || random.nextBoolean()) {
       List<QuotaStatus> before = books.quotas(tenant, now);
