@@ -7,6 +7,7 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
@@ -33,6 +34,8 @@ final class Batcher<I, O> {
 
   /** A small part of what a batch takes; whoever comes back comes sooner. */
   private static final long LONGEST_GATHERING_NANOS = TimeUnit.MICROSECONDS.toNanos(300);
+
+  private static final long GATHERING_STEP_NANOS = TimeUnit.MICROSECONDS.toNanos(20);
 
   private final Function<List<I>, List<O>> decide;
   private final ConcurrentLinkedQueue<Entry<I, O>> waiting = new ConcurrentLinkedQueue<>();
@@ -102,7 +105,7 @@ final class Batcher<I, O> {
   private void gather() {
     long start = System.nanoTime();
     while (waiting.size() < expected && System.nanoTime() - start < LONGEST_GATHERING_NANOS) {
-      Thread.yield();
+      LockSupport.parkNanos(GATHERING_STEP_NANOS);
     }
   }
 
