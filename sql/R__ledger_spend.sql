@@ -77,27 +77,24 @@ BEGIN
       LEFT JOIN LATERAL llm_cost(i.model, i.input_tokens, i.cached_input_tokens, i.output_tokens, h.create_time) AS c ON i.amount IS NULL;
     END IF;
     WITH ended AS (
-      -- Of several items of one hold one ends it.
+      -- Of several items of one hold one ends it. Here and below the arrays are looked into by number: unnesting as many costs
+      -- more than all else.
       UPDATE hold h
-      SET state = CASE WHEN i.release THEN 'RELEASED' ELSE 'SETTLED' END, end_time = greatest(v_now, h.create_time),
-          settled_nano_usd = CASE WHEN NOT i.release THEN i.amount END,
-          end_reason = CASE WHEN NOT i.release THEN 'SETTLED' WHEN h.until_time <= v_now THEN 'EXPIRED' ELSE 'RELEASED' END
+      SET state = CASE WHEN p_end_release[i.item] THEN 'RELEASED' ELSE 'SETTLED' END, end_time = greatest(v_now, h.create_time),
+          settled_nano_usd = CASE WHEN NOT p_end_release[i.item] THEN v_amounts[i.item] END,
+          end_reason = CASE WHEN NOT p_end_release[i.item] THEN 'SETTLED' WHEN h.until_time <= v_now THEN 'EXPIRED' ELSE 'RELEASED' END
       FROM (
-        SELECT u.*
-        FROM unnest(
-          p_end_tenant_id, p_end_agent_id, p_end_hold_id, v_amounts, p_end_model, v_versions, p_end_input_tokens,
-          p_end_cached_input_tokens, p_end_output_tokens, p_end_release)
-          WITH ORDINALITY AS u (tenant_id, agent_id, hold_id, amount, model, model_price_version_id, input_tokens, cached_input_tokens,
-            output_tokens, release, item)
-        WHERE u.release OR u.amount IS NOT NULL
-        ORDER BY u.hold_id, u.item
+        SELECT k.item, p_end_hold_id[k.item] AS hold_id
+        FROM generate_series(1, v_endings) AS k (item)
+        WHERE p_end_release[k.item] OR v_amounts[k.item] IS NOT NULL
+        ORDER BY hold_id, k.item
       ) AS i
       -- Said so that no index but that of the ids can be taken, which finds one; others find all that is open, or all that a
       -- tenant ever had, which looks as cheap while there is little.
       WHERE h.hold_id = i.hold_id AND h.kind = 'LLM' AND h.end_time IS NULL
-        AND h.tenant_id IS NOT DISTINCT FROM i.tenant_id AND (i.agent_id IS NULL OR i.agent_id = h.agent_id)
-      RETURNING i.item::int, i.release, i.amount, i.model, i.model_price_version_id, i.input_tokens, i.cached_input_tokens,
-        i.output_tokens, h.hold_id, h.tenant_id, h.organisation_id, h.user_id, h.conversation_id, h.path, h.agent_id, h.task_id,
+        AND h.tenant_id IS NOT DISTINCT FROM p_end_tenant_id[i.item]
+        AND (p_end_agent_id[i.item] IS NULL OR h.agent_id = p_end_agent_id[i.item])
+      RETURNING i.item, h.hold_id, h.tenant_id, h.organisation_id, h.user_id, h.conversation_id, h.path, h.agent_id, h.task_id,
         h.correlation_id, h.workflow_id, h.create_time, h.until_time, h.end_time, h.end_reason, h.amount_nano_usd, h.settled_nano_usd,
         h.charged_limits, h.charged_periods, h.charged_amounts
     ), booked AS (
@@ -106,11 +103,11 @@ BEGIN
         from_time, to_time, quality, share_micros, model, model_price_version_id, input_tokens, cached_input_tokens, output_tokens,
         amount_nano_usd)
       SELECT 'USAGE', 'LLM', e.tenant_id, e.organisation_id, e.user_id, e.conversation_id, e.path, e.agent_id, e.task_id,
-             e.correlation_id, e.workflow_id, e.hold_id, e.create_time, e.end_time, 'MEASURED', 0, e.model, e.model_price_version_id,
-             CASE WHEN e.model_price_version_id IS NOT NULL THEN e.input_tokens END,
-             CASE WHEN e.model_price_version_id IS NOT NULL THEN e.cached_input_tokens END,
-             CASE WHEN e.model_price_version_id IS NOT NULL THEN e.output_tokens END, e.amount
-      FROM ended e WHERE NOT e.release
+             e.correlation_id, e.workflow_id, e.hold_id, e.create_time, e.end_time, 'MEASURED', 0, p_end_model[e.item],
+             v_versions[e.item], CASE WHEN v_versions[e.item] IS NOT NULL THEN p_end_input_tokens[e.item] END,
+             CASE WHEN v_versions[e.item] IS NOT NULL THEN p_end_cached_input_tokens[e.item] END,
+             CASE WHEN v_versions[e.item] IS NOT NULL THEN p_end_output_tokens[e.item] END, e.settled_nano_usd
+      FROM ended e WHERE NOT p_end_release[e.item]
     )
     SELECT a.items, a.held, a.settled, a.until_times, a.reasons, l.*
     INTO v_ended, v_held, v_settled, v_until_times, v_reasons, v_line_items, v_limits, v_starts, v_booked, v_before, v_after, v_guarded
@@ -120,9 +117,9 @@ BEGIN
       FROM ended e
     ) AS a
     CROSS JOIN (
-      SELECT array_agg(e.item), array_agg(c.limit_id), array_agg(c.period_start), array_agg(coalesce(e.settled_nano_usd, 0)),
-             array_agg(c.amount), array_agg(0::bigint), array_agg(false)
-      FROM ended e CROSS JOIN unnest(e.charged_limits, e.charged_periods, e.charged_amounts) AS c (limit_id, period_start, amount)
+      SELECT array_agg(e.item), array_agg(e.charged_limits[c.i]), array_agg(e.charged_periods[c.i]),
+             array_agg(coalesce(e.settled_nano_usd, 0)), array_agg(e.charged_amounts[c.i]), array_agg(0::bigint), array_agg(false)
+      FROM ended e CROSS JOIN generate_series(1, cardinality(e.charged_limits)) AS c (i)
     ) AS l;
     RETURN QUERY
       SELECT e.item, 'ENDED', p_end_hold_id[e.item], NULL::bytea, CASE WHEN p_end_release[e.item] THEN 'RELEASED' ELSE 'SETTLED' END, e.held, e.settled, e.until_time, e.reason,
@@ -156,55 +153,55 @@ BEGIN
       LEFT JOIN LATERAL llm_cost(i.model, i.input_tokens, i.cached_input_tokens, i.output_tokens, v_now) AS c ON i.amount IS NULL;
     END IF;
     WITH asked AS MATERIALIZED (
-      SELECT i.item::int + v_endings AS item, i.tenant_id, i.request_id, i.request_hash, i.amount, i.spent,
-             v_now + make_interval(secs => i.time_to_live_ms / 1000.0) AS until_time,
-             i.organisation_id, i.user_id, i.conversation_id, i.path, i.agent_id, i.task_id, i.correlation_id, i.workflow_id,
-             coalesce(c.limits, '{}') AS limits, coalesce(c.starts, '{}') AS starts
-      FROM unnest(
-        p_tenant_id, p_organisation_id, p_user_id, p_conversation_id, p_path, p_agent_id, p_task_id, p_correlation_id, p_workflow_id,
-        p_request_id, p_request_hash, v_amounts, p_time_to_live_ms, p_spent)
-        WITH ORDINALITY AS i (
-          tenant_id, organisation_id, user_id, conversation_id, path, agent_id, task_id, correlation_id, workflow_id,
-          request_id, request_hash, amount, time_to_live_ms, spent, item)
-      CROSS JOIN LATERAL (
-        SELECT array_agg(l.limit_id) AS limits, array_agg(ledger_period_start(l.period, l.zone, v_now)) AS starts
-        FROM ledger_limits(i.tenant_id, i.organisation_id, i.user_id, i.conversation_id, i.agent_id) AS l
-        WHERE l.resource IN ('ALL_SPEND', 'LLM_SPEND')
+      -- Those of the same attribution have the same limits, which are looked up for the first of them.
+      SELECT k.i, min(k.i) OVER (
+        PARTITION BY p_tenant_id[k.i], p_organisation_id[k.i], p_user_id[k.i], p_conversation_id[k.i], p_agent_id[k.i]) AS first
+      FROM generate_series(1, cardinality(p_request_id)) AS k (i)
+      WHERE v_amounts[k.i] IS NOT NULL
+    ), charged AS MATERIALIZED (
+      SELECT a.i, coalesce(c.limits, '{}') AS limits, coalesce(c.starts, '{}') AS starts
+      FROM (
+        SELECT a.first, array_agg(l.limit_id) AS limits, array_agg(ledger_period_start(l.period, l.zone, v_now)) AS starts
+        FROM asked a
+        CROSS JOIN ledger_limits(p_tenant_id[a.i], p_organisation_id[a.i], p_user_id[a.i], p_conversation_id[a.i], p_agent_id[a.i]) AS l
+        WHERE a.i = a.first AND l.resource IN ('ALL_SPEND', 'LLM_SPEND')
+        GROUP BY a.first
       ) AS c
-      WHERE i.amount IS NOT NULL
+      RIGHT JOIN asked a ON a.first = c.first
     ), made AS (
       -- In one order, so that two batches with the same requests cannot wait for each other.
       INSERT INTO hold AS h (
         tenant_id, request_id, request_hash, kind, state, from_time, until_time, amount_nano_usd, settled_nano_usd, create_time,
         end_time, end_reason, organisation_id, user_id, conversation_id, path, agent_id, task_id, correlation_id, workflow_id,
         charged_limits, charged_periods, charged_amounts)
-      SELECT a.tenant_id, a.request_id, a.request_hash, 'LLM', CASE WHEN a.spent THEN 'SETTLED' ELSE 'OPEN' END, v_now, a.until_time,
-             CASE WHEN a.spent THEN 0 ELSE a.amount END, CASE WHEN a.spent THEN a.amount END, v_now,
-             CASE WHEN a.spent THEN v_now END, CASE WHEN a.spent THEN 'SETTLED' END, a.organisation_id, a.user_id, a.conversation_id,
-             a.path, a.agent_id, a.task_id, a.correlation_id, a.workflow_id,
+      SELECT p_tenant_id[a.i], p_request_id[a.i], p_request_hash[a.i], 'LLM', CASE WHEN p_spent[a.i] THEN 'SETTLED' ELSE 'OPEN' END,
+             v_now, v_now + make_interval(secs => p_time_to_live_ms[a.i] / 1000.0),
+             CASE WHEN p_spent[a.i] THEN 0 ELSE v_amounts[a.i] END, CASE WHEN p_spent[a.i] THEN v_amounts[a.i] END, v_now,
+             CASE WHEN p_spent[a.i] THEN v_now END, CASE WHEN p_spent[a.i] THEN 'SETTLED' END, p_organisation_id[a.i], p_user_id[a.i],
+             p_conversation_id[a.i], p_path[a.i], p_agent_id[a.i], p_task_id[a.i], p_correlation_id[a.i], p_workflow_id[a.i],
              -- What is over already holds nothing.
-             CASE WHEN a.spent THEN '{}' ELSE a.limits END, CASE WHEN a.spent THEN '{}' ELSE a.starts END,
-             CASE WHEN a.spent THEN '{}' ELSE array_fill(a.amount, ARRAY[cardinality(a.limits)]) END
-      FROM asked a
-      ORDER BY a.tenant_id, a.request_id, a.item
+             CASE WHEN p_spent[a.i] THEN '{}' ELSE a.limits END, CASE WHEN p_spent[a.i] THEN '{}' ELSE a.starts END,
+             CASE WHEN p_spent[a.i] THEN '{}' ELSE array_fill(v_amounts[a.i], ARRAY[cardinality(a.limits)]) END
+      FROM charged a
+      ORDER BY p_tenant_id[a.i], p_request_id[a.i], a.i
       ON CONFLICT ON CONSTRAINT hold_request_id_uq DO NOTHING
-      RETURNING h.hold_id, h.tenant_id, h.request_id
+      RETURNING h.hold_id, h.tenant_id, h.request_id, h.until_time
     ), mine AS (
-      SELECT DISTINCT ON (made.hold_id) made.hold_id, a.item, a.amount, a.spent, a.until_time, a.limits, a.starts
-      FROM made JOIN asked a ON a.tenant_id = made.tenant_id AND a.request_id = made.request_id
-      ORDER BY made.hold_id, a.item
+      SELECT DISTINCT ON (made.hold_id) made.hold_id, made.until_time, a.i, a.limits, a.starts
+      FROM made JOIN charged a ON p_request_id[a.i] = made.request_id AND p_tenant_id[a.i] = made.tenant_id
+      ORDER BY made.hold_id, a.i
     )
     SELECT m.items, m.holds, m.until_times, v_line_items || l.items, v_limits || l.limits, v_starts || l.starts, v_booked || l.booked,
            v_before || l.before, v_after || l.after, v_guarded || l.guarded
     INTO v_items, v_holds, v_until_times, v_line_items, v_limits, v_starts, v_booked, v_before, v_after, v_guarded
     FROM (
-      SELECT coalesce(array_agg(m.item), '{}') AS items, array_agg(m.hold_id) AS holds, array_agg(m.until_time) AS until_times FROM mine m
+      SELECT coalesce(array_agg(m.i + v_endings), '{}') AS items, array_agg(m.hold_id) AS holds, array_agg(m.until_time) AS until_times FROM mine m
     ) AS m
     CROSS JOIN (
-      SELECT array_agg(m.item) AS items, array_agg(c.limit_id) AS limits, array_agg(c.period_start) AS starts,
-             array_agg(CASE WHEN m.spent THEN m.amount ELSE 0 END) AS booked, array_agg(0::bigint) AS before,
-             array_agg(CASE WHEN m.spent THEN 0 ELSE m.amount END) AS after, array_agg(NOT m.spent) AS guarded
-      FROM mine m CROSS JOIN unnest(m.limits, m.starts) AS c (limit_id, period_start)
+      SELECT array_agg(m.i + v_endings) AS items, array_agg(m.limits[c.i]) AS limits, array_agg(m.starts[c.i]) AS starts,
+             array_agg(CASE WHEN p_spent[m.i] THEN v_amounts[m.i] ELSE 0 END) AS booked, array_agg(0::bigint) AS before,
+             array_agg(CASE WHEN p_spent[m.i] THEN 0 ELSE v_amounts[m.i] END) AS after, array_agg(NOT p_spent[m.i]) AS guarded
+      FROM mine m CROSS JOIN generate_series(1, cardinality(m.limits)) AS c (i)
     ) AS l;
     IF true = ANY (p_spent) THEN
       INSERT INTO cost_record (

@@ -38,6 +38,8 @@ type Client struct {
 	Executions sandkeeperv1.ExecutionServiceClient
 	// Files reads and writes files.
 	Files sandkeeperv1.FileServiceClient
+	// Contexts keeps contexts, whose variables live on.
+	Contexts sandkeeperv1.ContextServiceClient
 	// Templates lists the templates.
 	Templates sandkeeperv1.TemplateServiceClient
 	// Pricing keeps the prices.
@@ -126,6 +128,7 @@ func Connect(target, key string, options ...Option) (*Client, error) {
 		Sandboxes:   sandkeeperv1.NewSandboxServiceClient(connection),
 		Executions:  sandkeeperv1.NewExecutionServiceClient(connection),
 		Files:       sandkeeperv1.NewFileServiceClient(connection),
+		Contexts:    sandkeeperv1.NewContextServiceClient(connection),
 		Templates:   sandkeeperv1.NewTemplateServiceClient(connection),
 		Pricing:     sandkeeperv1.NewPricingServiceClient(connection),
 		Quotas:      sandkeeperv1.NewQuotaServiceClient(connection),

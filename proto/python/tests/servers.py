@@ -90,7 +90,8 @@ class FakeServer(SandboxServiceServicer, FileServiceServicer):
     def ReadFile(self, request: Any, context: Any) -> Iterator[Any]:
         return self._play(request, context, lambda event: event)
 
-    ListDirectory = Stat = Remove = CreateSandbox
+    RunOnce, WatchDirectory, CollectArtifacts = Execute, ReadFile, ReadFile
+    ListDirectory = Stat = Remove = MakeDirectory = Move = GetUpload = CreateSandbox
     GetSandbox = ListSandboxes = PauseSandbox = ResumeSandbox = TerminateSandbox = GetSandboxUsage = CreateSandbox
 
     def _play(self, request: Any, context: Any, response: Callable[..., Any]) -> Iterator[Any]:

@@ -10,6 +10,7 @@ import type { FollowOptions, Open } from "./execution.js";
 import { ExecutionStream } from "./execution.js";
 import { AdminService } from "./gen/sandkeeper/v1/admin_service_pb.js";
 import { AuditService } from "./gen/sandkeeper/v1/audit_service_pb.js";
+import { ContextService } from "./gen/sandkeeper/v1/context_service_pb.js";
 import type { ListCostRecordsRequestSchema, ListCostRecordsResponse } from "./gen/sandkeeper/v1/cost_service_pb.js";
 import { CostService } from "./gen/sandkeeper/v1/cost_service_pb.js";
 import type { Language } from "./gen/sandkeeper/v1/execution_pb.js";
@@ -88,6 +89,8 @@ export class Client {
   readonly executions: Stub<typeof ExecutionService>;
   /** Reads and writes files. */
   readonly files: Stub<typeof FileService>;
+  /** Keeps contexts, whose variables live on. */
+  readonly contexts: Stub<typeof ContextService>;
   /** Lists the templates. */
   readonly templates: Stub<typeof TemplateService>;
   /** Keeps the prices. */
@@ -115,6 +118,7 @@ export class Client {
     this.sandboxes = createClient(SandboxService, this.#transport);
     this.executions = createClient(ExecutionService, this.#transport);
     this.files = createClient(FileService, this.#transport);
+    this.contexts = createClient(ContextService, this.#transport);
     this.templates = createClient(TemplateService, this.#transport);
     this.pricing = createClient(PricingService, this.#transport);
     this.quotas = createClient(QuotaService, this.#transport);

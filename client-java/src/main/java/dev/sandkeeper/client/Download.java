@@ -1,18 +1,23 @@
 package dev.sandkeeper.client;
 
 import com.google.protobuf.ByteString;
+import dev.sandkeeper.v1.CollectArtifactsEnd;
+import dev.sandkeeper.v1.CollectArtifactsRequest;
+import dev.sandkeeper.v1.CollectArtifactsResponse;
 import dev.sandkeeper.v1.FileInfo;
 import dev.sandkeeper.v1.FileServiceGrpc;
 import dev.sandkeeper.v1.FileType;
+import dev.sandkeeper.v1.ReadFileEnd;
 import dev.sandkeeper.v1.ReadFileRequest;
 import dev.sandkeeper.v1.ReadFileResponse;
 import io.grpc.Status;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.security.MessageDigest;
 import java.util.Optional;
 import java.util.OptionalLong;
 
-/** Takes a file, or a part of one, from a sandbox. */
+/** Takes a file, a part of one, or an archive from a sandbox. */
 final class Download {
   private final Streams streams;
   private final TransferListener listener;
@@ -32,11 +37,15 @@ final class Download {
               .orElseThrow(() -> broken("The server ended the stream without an answer."))
               .getFile();
       OptionalLong size = size(file, request);
+      MessageDigest digest = Hashes.sha256();
       long received = 0;
       for (Optional<ReadFileResponse> part = parts.next(); part.isPresent(); part = parts.next()) {
-        ByteString data = part.get().getData();
-        data.writeTo(target);
-        received += data.size();
+        if (part.get().hasEnd()) {
+          ReadFileEnd end = part.get().getEnd();
+          check(end.getSentBytes(), end.getSha256(), received, digest);
+          continue;
+        }
+        received += take(part.get().getData(), digest, target);
         listener.onProgress(received, size);
       }
       if (size.isPresent() && size.getAsLong() != received) {
@@ -48,6 +57,39 @@ final class Download {
                 + ".");
       }
       return file;
+    }
+  }
+
+  /** Writes the archive that was asked for and returns how many files are in it. */
+  int collect(CollectArtifactsRequest request, OutputStream target) throws IOException {
+    try (MessageReader<CollectArtifactsResponse> parts =
+        MessageReader.open(streams, FileServiceGrpc.getCollectArtifactsMethod(), request)) {
+      MessageDigest digest = Hashes.sha256();
+      long received = 0;
+      for (Optional<CollectArtifactsResponse> part = parts.next();
+          part.isPresent();
+          part = parts.next()) {
+        if (part.get().hasEnd()) {
+          CollectArtifactsEnd end = part.get().getEnd();
+          check(end.getSentBytes(), end.getSha256(), received, digest);
+          return end.getFileCount();
+        }
+        received += take(part.get().getData(), digest, target);
+      }
+      throw broken("The server ended the stream before the archive's end.");
+    }
+  }
+
+  private static int take(ByteString data, MessageDigest digest, OutputStream target)
+      throws IOException {
+    data.asReadOnlyByteBufferList().forEach(digest::update);
+    data.writeTo(target);
+    return data.size();
+  }
+
+  private static void check(long sent, ByteString sha256, long received, MessageDigest digest) {
+    if (sent != received || !sha256.equals(ByteString.copyFrom(digest.digest()))) {
+      throw broken("The bytes that came are not those that the server sent.");
     }
   }
 

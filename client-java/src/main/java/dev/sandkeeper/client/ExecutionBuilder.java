@@ -2,6 +2,7 @@ package dev.sandkeeper.client;
 
 import com.google.protobuf.ByteString;
 import dev.sandkeeper.v1.ExecuteRequest;
+import dev.sandkeeper.v1.Terminal;
 import java.time.Duration;
 import java.util.Map;
 import java.util.UUID;
@@ -11,7 +12,7 @@ import java.util.concurrent.CompletableFuture;
  * Something to run in a sandbox, and how. Made by {@link SandboxHandle}; started by {@link #run()}
  * for what came of it, {@link #stream()} for its events, or {@link #start} for callbacks.
  *
- * <p>Working directory, environment and standard input are for commands and Bash only.
+ * <p>Working directory, environment, standard input and terminal are for commands and Bash only.
  */
 public final class ExecutionBuilder {
   private static final int DEFAULT_MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
@@ -43,6 +44,16 @@ public final class ExecutionBuilder {
     return this;
   }
 
+  /**
+   * Puts a file in place before it starts; what is there is replaced.
+   *
+   * @param path inside the sandbox; relative to {@code /home/user}
+   */
+  public ExecutionBuilder input(String path, byte[] bytes) {
+    request.putInputs(path, ByteString.copyFrom(bytes));
+    return this;
+  }
+
   /** Lets the program read these bytes, at most 10 MiB, and then the end of its input. */
   public ExecutionBuilder stdin(byte[] bytes) {
     request.setStdin(ByteString.copyFrom(bytes));
@@ -52,6 +63,27 @@ public final class ExecutionBuilder {
   /** Lets the program read this text, in UTF-8, and then the end of its input. */
   public ExecutionBuilder stdin(String text) {
     request.setStdin(ByteString.copyFromUtf8(text));
+    return this;
+  }
+
+  /**
+   * Keeps the program's input open behind what {@code stdin} gave, for {@link
+   * SandkeeperClient#input(String)}, until that is closed.
+   */
+  public ExecutionBuilder keepStdinOpen() {
+    request.setKeepStdinOpen(true);
+    return this;
+  }
+
+  /**
+   * Runs it in a terminal of that size, an xterm with 256 colours; all that it writes comes as
+   * standard output. {@link SandkeeperClient#resizeTerminal} changes the size.
+   *
+   * @param rows how many lines, 1 to 65,535
+   * @param columns how many characters a line has, 1 to 65,535
+   */
+  public ExecutionBuilder terminal(int rows, int columns) {
+    request.setTerminal(Terminal.newBuilder().setRows(rows).setColumns(columns));
     return this;
   }
 

@@ -5,6 +5,8 @@ import dev.sandkeeper.v1.AttachExecutionResponse;
 import dev.sandkeeper.v1.ExecuteRequest;
 import dev.sandkeeper.v1.ExecuteResponse;
 import dev.sandkeeper.v1.ExecutionEvent;
+import dev.sandkeeper.v1.RunOnceRequest;
+import dev.sandkeeper.v1.RunOnceResponse;
 import dev.sandkeeper.v1.SandboxServiceGrpc;
 import io.grpc.CallOptions;
 import io.grpc.ClientCall;
@@ -17,6 +19,7 @@ import java.util.Optional;
 import java.util.concurrent.Executor;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
@@ -25,8 +28,8 @@ import org.jspecify.annotations.Nullable;
  * behind the last one that came are asked for, so that the receiver gets each event once and in
  * order.
  *
- * <p>While the execution's id is not known, the same Execute is sent again, which its request id
- * makes harmless. How long a broken stream may go without a message is bounded.
+ * <p>While the execution's id is not known, the same Execute or RunOnce is sent again, which its
+ * request id makes harmless. How long a broken stream may go without a message is bounded.
  *
  * <p>A call begins only when the one before it is closed, so all callbacks come one after the
  * other, and with them everything here but {@link #cancel}.
@@ -50,7 +53,7 @@ final class ExecutionFlow {
 
   private final Streams streams;
   private final CallOptions options;
-  private final ExecuteRequest execute;
+  private final Consumer<ExecutionFlow> begin;
   private final Receiver receiver;
   private final Backoff backoff;
   private final Context context = Context.current();
@@ -71,13 +74,13 @@ final class ExecutionFlow {
   private ExecutionFlow(
       Streams streams,
       CallOptions options,
-      ExecuteRequest execute,
+      Consumer<ExecutionFlow> begin,
       String executionId,
       long lastSequence,
       Receiver receiver) {
     this.streams = streams;
     this.options = options;
-    this.execute = execute;
+    this.begin = begin;
     this.executionId = executionId;
     this.lastSequence = lastSequence;
     this.receiver = receiver;
@@ -87,7 +90,39 @@ final class ExecutionFlow {
   /** Makes the flow of a run. */
   static ExecutionFlow execute(
       Streams streams, CallOptions options, ExecuteRequest request, Receiver receiver) {
-    return new ExecutionFlow(streams, options, request, "", 0, receiver);
+    return begin(
+        streams,
+        options,
+        SandboxServiceGrpc.getExecuteMethod(),
+        request,
+        ExecuteResponse::getEvent,
+        receiver);
+  }
+
+  /**
+   * Makes the flow of a run in a sandbox of its own. What comes beside the events has no number,
+   * and is passed over.
+   */
+  static ExecutionFlow runOnce(
+      Streams streams, CallOptions options, RunOnceRequest request, Receiver receiver) {
+    return begin(
+        streams,
+        options,
+        SandboxServiceGrpc.getRunOnceMethod(),
+        request,
+        RunOnceResponse::getEvent,
+        receiver);
+  }
+
+  private static <Q, R> ExecutionFlow begin(
+      Streams streams,
+      CallOptions options,
+      MethodDescriptor<Q, R> method,
+      Q request,
+      Function<R, ExecutionEvent> event,
+      Receiver receiver) {
+    return new ExecutionFlow(
+        streams, options, flow -> flow.open(method, request, event), "", 0, receiver);
   }
 
   /** Makes the flow of an execution that was started before, behind an event. */
@@ -97,19 +132,13 @@ final class ExecutionFlow {
       String executionId,
       long afterSequence,
       Receiver receiver) {
-    return new ExecutionFlow(
-        streams,
-        options,
-        ExecuteRequest.getDefaultInstance(),
-        executionId,
-        afterSequence,
-        receiver);
+    return new ExecutionFlow(streams, options, unused -> {}, executionId, afterSequence, receiver);
   }
 
   /** Begins; the first callback may come before this returns. */
   void start() {
     if (executionId.isEmpty()) {
-      open(SandboxServiceGrpc.getExecuteMethod(), execute, ExecuteResponse::getEvent);
+      begin.accept(this);
     } else {
       AttachExecutionRequest attach =
           AttachExecutionRequest.newBuilder()

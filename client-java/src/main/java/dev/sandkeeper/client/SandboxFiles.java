@@ -1,11 +1,15 @@
 package dev.sandkeeper.client;
 
+import dev.sandkeeper.v1.CollectArtifactsRequest;
 import dev.sandkeeper.v1.FileInfo;
 import dev.sandkeeper.v1.FileServiceGrpc.FileServiceBlockingV2Stub;
 import dev.sandkeeper.v1.ListDirectoryRequest;
+import dev.sandkeeper.v1.MakeDirectoryRequest;
+import dev.sandkeeper.v1.MoveRequest;
 import dev.sandkeeper.v1.ReadFileRequest;
 import dev.sandkeeper.v1.RemoveRequest;
 import dev.sandkeeper.v1.StatRequest;
+import dev.sandkeeper.v1.WriteFileTarget;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -61,7 +65,7 @@ public final class SandboxFiles {
   public FileInfo upload(Path source, String path, TransferListener listener) throws IOException {
     try (InputStream in = Files.newInputStream(source)) {
       OptionalLong size = OptionalLong.of(Files.size(source));
-      return new Upload(streams, stub, listener, size).send(in, sandboxId, path);
+      return new Upload(streams, stub, listener, size).send(in, target(path).build());
     }
   }
 
@@ -75,7 +79,48 @@ public final class SandboxFiles {
    * @throws IOException when the source cannot be read
    */
   public FileInfo upload(InputStream source, String path) throws IOException {
-    return new Upload(streams, stub, NOBODY, OptionalLong.empty()).send(source, sandboxId, path);
+    return upload(source, target(path));
+  }
+
+  /**
+   * Puts the files of a tar archive into a directory, which is made if it is missing. Each replaces
+   * what is there; nothing of the archive is put in place when any of it may not be.
+   *
+   * @param archive not compressed; read to its end and not closed
+   * @param path the directory
+   * @return the directory
+   * @throws IOException when the archive cannot be read
+   */
+  public FileInfo unpack(InputStream archive, String path) throws IOException {
+    return upload(archive, target(path).setUnpack(true));
+  }
+
+  private FileInfo upload(InputStream source, WriteFileTarget.Builder target) throws IOException {
+    return new Upload(streams, stub, NOBODY, OptionalLong.empty()).send(source, target.build());
+  }
+
+  private WriteFileTarget.Builder target(String path) {
+    return WriteFileTarget.newBuilder().setSandboxId(sandboxId).setPath(path);
+  }
+
+  /**
+   * Reads the files of a directory, and of those below it, as a tar archive.
+   *
+   * @param path the directory
+   * @param patterns which files, such as {@code **}{@code /*.png}; empty for all
+   * @param target takes the archive; not closed
+   * @return how many files and symbolic links are in it
+   * @throws IOException when the target cannot be written
+   */
+  public int collect(String path, List<String> patterns, OutputStream target) throws IOException {
+    return new Download(streams, NOBODY)
+        .collect(
+            CollectArtifactsRequest.newBuilder()
+                .setSandboxId(sandboxId)
+                .setPath(path)
+                .addAllPatterns(patterns)
+                .build(),
+            target);
   }
 
   /**
@@ -140,8 +185,25 @@ public final class SandboxFiles {
 
   /** Lists a directory, sorted by name. */
   public List<FileInfo> list(String path) {
+    return list(path, 1);
+  }
+
+  /**
+   * Lists a directory and what is below it, sorted by name, each directory right before its own
+   * entries.
+   *
+   * @param depth how many levels, 1 to 64
+   */
+  public List<FileInfo> list(String path, int depth) {
+    if (depth < 1) {
+      throw new IllegalArgumentException("depth: " + depth + " (expected: 1 to 64)");
+    }
     ListDirectoryRequest request =
-        ListDirectoryRequest.newBuilder().setSandboxId(sandboxId).setPath(path).build();
+        ListDirectoryRequest.newBuilder()
+            .setSandboxId(sandboxId)
+            .setPath(path)
+            .setDepth(depth)
+            .build();
     return calls.repeatable(stub, s -> s.listDirectory(request)).getFilesList();
   }
 
@@ -149,6 +211,39 @@ public final class SandboxFiles {
   public FileInfo stat(String path) {
     StatRequest request = StatRequest.newBuilder().setSandboxId(sandboxId).setPath(path).build();
     return calls.repeatable(stub, s -> s.stat(request)).getFile();
+  }
+
+  /** Makes a directory and those above it that are missing. One that exists is left as it is. */
+  public FileInfo makeDirectory(String path) {
+    MakeDirectoryRequest request =
+        MakeDirectoryRequest.newBuilder().setSandboxId(sandboxId).setPath(path).build();
+    return calls.repeatable(stub, s -> s.makeDirectory(request)).getFile();
+  }
+
+  /**
+   * Gives a file, link or directory another path, where there must be nothing yet, or else the call
+   * fails with reason {@code ALREADY_EXISTS}.
+   */
+  public FileInfo move(String path, String toPath) {
+    return move(path, toPath, false);
+  }
+
+  /**
+   * Gives a file, link or directory the path of a file or an empty directory, which it replaces.
+   */
+  public FileInfo moveReplacing(String path, String toPath) {
+    return move(path, toPath, true);
+  }
+
+  private FileInfo move(String path, String toPath, boolean replace) {
+    MoveRequest request =
+        MoveRequest.newBuilder()
+            .setSandboxId(sandboxId)
+            .setPath(path)
+            .setToPath(toPath)
+            .setReplace(replace)
+            .build();
+    return calls.once(stub, s -> s.move(request)).getFile();
   }
 
   /** Removes a file, a link, or an empty directory. */

@@ -1,15 +1,20 @@
 package dev.sandkeeper.client;
 
+import com.google.protobuf.ByteString;
 import dev.sandkeeper.v1.AdminServiceGrpc;
 import dev.sandkeeper.v1.ApiKey;
 import dev.sandkeeper.v1.AuditEvent;
 import dev.sandkeeper.v1.AuditServiceGrpc;
 import dev.sandkeeper.v1.CheckInvariantsRequest;
+import dev.sandkeeper.v1.CloseInputRequest;
+import dev.sandkeeper.v1.Context;
+import dev.sandkeeper.v1.ContextServiceGrpc;
 import dev.sandkeeper.v1.CostRecord;
 import dev.sandkeeper.v1.CostReportRow;
 import dev.sandkeeper.v1.CostServiceGrpc;
 import dev.sandkeeper.v1.CreateApiKeyRequest;
 import dev.sandkeeper.v1.CreateApiKeyResponse;
+import dev.sandkeeper.v1.CreateContextRequest;
 import dev.sandkeeper.v1.CreateCorrectionRequest;
 import dev.sandkeeper.v1.CreateCreditRequest;
 import dev.sandkeeper.v1.CreateModelPriceRequest;
@@ -18,6 +23,7 @@ import dev.sandkeeper.v1.CreateSandboxRequest;
 import dev.sandkeeper.v1.CreateTenantRequest;
 import dev.sandkeeper.v1.CreateWebhookRequest;
 import dev.sandkeeper.v1.CreateWebhookResponse;
+import dev.sandkeeper.v1.DeleteContextRequest;
 import dev.sandkeeper.v1.DeleteLimitRequest;
 import dev.sandkeeper.v1.DeleteWebhookRequest;
 import dev.sandkeeper.v1.Delivery;
@@ -36,6 +42,7 @@ import dev.sandkeeper.v1.GetQuotaResponse;
 import dev.sandkeeper.v1.GetSandboxRequest;
 import dev.sandkeeper.v1.GetSandboxUsageRequest;
 import dev.sandkeeper.v1.Hold;
+import dev.sandkeeper.v1.InterruptContextRequest;
 import dev.sandkeeper.v1.InvariantViolation;
 import dev.sandkeeper.v1.Limit;
 import dev.sandkeeper.v1.LimitPeriod;
@@ -43,6 +50,7 @@ import dev.sandkeeper.v1.LimitScope;
 import dev.sandkeeper.v1.ListApiKeysRequest;
 import dev.sandkeeper.v1.ListAuditEventsRequest;
 import dev.sandkeeper.v1.ListAuditEventsResponse;
+import dev.sandkeeper.v1.ListContextsRequest;
 import dev.sandkeeper.v1.ListCostRecordsRequest;
 import dev.sandkeeper.v1.ListCostRecordsResponse;
 import dev.sandkeeper.v1.ListDeliveriesRequest;
@@ -68,11 +76,15 @@ import dev.sandkeeper.v1.RecordLlmUsageRequest;
 import dev.sandkeeper.v1.RecordLlmUsageResponse;
 import dev.sandkeeper.v1.ReleaseRequest;
 import dev.sandkeeper.v1.ReserveRequest;
+import dev.sandkeeper.v1.ResizeTerminalRequest;
+import dev.sandkeeper.v1.RestartContextRequest;
 import dev.sandkeeper.v1.ResumeSandboxRequest;
 import dev.sandkeeper.v1.RevokeApiKeyRequest;
+import dev.sandkeeper.v1.RunOnceRequest;
 import dev.sandkeeper.v1.Sandbox;
 import dev.sandkeeper.v1.SandboxServiceGrpc;
 import dev.sandkeeper.v1.SandboxUsage;
+import dev.sandkeeper.v1.SendInputRequest;
 import dev.sandkeeper.v1.SendTestAlertRequest;
 import dev.sandkeeper.v1.SetLimitRequest;
 import dev.sandkeeper.v1.SettleRequest;
@@ -119,6 +131,7 @@ public final class SandkeeperClient implements AutoCloseable {
   private final Streams streams;
   private final SandboxServiceGrpc.SandboxServiceBlockingV2Stub sandboxes;
   private final ExecutionServiceGrpc.ExecutionServiceBlockingV2Stub executions;
+  private final ContextServiceGrpc.ContextServiceBlockingV2Stub contexts;
   private final FileServiceGrpc.FileServiceBlockingV2Stub files;
   private final TemplateServiceGrpc.TemplateServiceBlockingV2Stub templates;
   private final PricingServiceGrpc.PricingServiceBlockingV2Stub pricing;
@@ -139,6 +152,7 @@ public final class SandkeeperClient implements AutoCloseable {
     this.pricing = PricingServiceGrpc.newBlockingV2Stub(channel);
     this.quotas = QuotaServiceGrpc.newBlockingV2Stub(channel);
     this.costs = CostServiceGrpc.newBlockingV2Stub(channel);
+    this.contexts = ContextServiceGrpc.newBlockingV2Stub(channel);
     this.webhooks = WebhookServiceGrpc.newBlockingV2Stub(channel);
     this.audit = AuditServiceGrpc.newBlockingV2Stub(channel);
     this.admin = AdminServiceGrpc.newBlockingV2Stub(channel);
@@ -289,6 +303,23 @@ public final class SandkeeperClient implements AutoCloseable {
   }
 
   /**
+   * Runs something in a sandbox of its own and returns its events as they come. The sandbox ends
+   * with the execution, also when the stream is closed before; {@link #getExecution} tells which it
+   * is, and {@link #getUsage} what it cost in all.
+   */
+  public ExecutionStream runOnce(RunOnceRequest request) {
+    RunOnceRequest repeatable =
+        request.getRequestId().isEmpty()
+            ? request.toBuilder().setRequestId(newRequestId()).build()
+            : request;
+    return ExecutionStream.start(
+        streams.options(),
+        (options, receiver) -> ExecutionFlow.runOnce(streams, options, repeatable, receiver),
+        "",
+        0);
+  }
+
+  /**
    * Returns the events of an execution that was started before, then follows it to its end.
    *
    * @param afterSequence the number of the last event already had; 0 for all
@@ -344,6 +375,59 @@ public final class SandkeeperClient implements AutoCloseable {
     SignalExecutionRequest request =
         SignalExecutionRequest.newBuilder().setExecutionId(executionId).setSignal(signal).build();
     calls.once(executions, s -> s.signalExecution(request));
+  }
+
+  /** Returns the way to send a program input that was not sent any before. */
+  public ExecutionInput input(String executionId) {
+    return input(executionId, 0);
+  }
+
+  /**
+   * Returns the way to send a program more input.
+   *
+   * @param offset how many bytes were sent before, see {@link ExecutionInput#offset()}
+   */
+  public ExecutionInput input(String executionId, long offset) {
+    return new ExecutionInput(this, executionId, offset);
+  }
+
+  /**
+   * Sends input, once however often the call is tried.
+   *
+   * @param offset how many bytes were sent before
+   * @param data 1 byte to 64 KiB
+   * @return how many bytes were sent with these
+   */
+  long sendInput(String executionId, long offset, ByteString data) {
+    SendInputRequest request =
+        SendInputRequest.newBuilder()
+            .setExecutionId(executionId)
+            .setOffset(offset)
+            .setData(data)
+            .build();
+    return calls.repeatable(executions, s -> s.sendInput(request)).getNextOffset();
+  }
+
+  /** Ends a program's input; does nothing when it was ended before. */
+  void closeInput(String executionId) {
+    CloseInputRequest request = CloseInputRequest.newBuilder().setExecutionId(executionId).build();
+    calls.repeatable(executions, s -> s.closeInput(request));
+  }
+
+  /**
+   * Gives an execution's terminal another size, of which its foreground programs hear.
+   *
+   * @param rows how many lines, 1 to 65,535
+   * @param columns how many characters a line has, 1 to 65,535
+   */
+  public void resizeTerminal(String executionId, int rows, int columns) {
+    ResizeTerminalRequest request =
+        ResizeTerminalRequest.newBuilder()
+            .setExecutionId(executionId)
+            .setRows(rows)
+            .setColumns(columns)
+            .build();
+    calls.repeatable(executions, s -> s.resizeTerminal(request));
   }
 
   /** Returns the files of a sandbox. */
@@ -519,6 +603,44 @@ public final class SandkeeperClient implements AutoCloseable {
             ? request.toBuilder().setRequestId(newRequestId()).build()
             : request;
     return calls.repeatable(costs, s -> s.createCredit(repeatable)).getCostRecord();
+  }
+
+  /**
+   * Adds a context to a sandbox: an interpreter whose variables live on. Tried once: a repetition
+   * of one with an id would find that taken.
+   */
+  public Context createContext(CreateContextRequest request) {
+    return calls.once(contexts, s -> s.createContext(request)).getContext();
+  }
+
+  /** Returns the contexts of a sandbox, the default ones first. */
+  public List<Context> listContexts(String sandboxId) {
+    ListContextsRequest request = ListContextsRequest.newBuilder().setSandboxId(sandboxId).build();
+    return calls.repeatable(contexts, s -> s.listContexts(request)).getContextsList();
+  }
+
+  /** Ends the code that runs in a context, and keeps its variables. */
+  public void interruptContext(String sandboxId, String contextId) {
+    InterruptContextRequest request =
+        InterruptContextRequest.newBuilder()
+            .setSandboxId(sandboxId)
+            .setContextId(contextId)
+            .build();
+    calls.once(contexts, s -> s.interruptContext(request));
+  }
+
+  /** Ends all that runs in a context, and drops its variables. */
+  public void restartContext(String sandboxId, String contextId) {
+    RestartContextRequest request =
+        RestartContextRequest.newBuilder().setSandboxId(sandboxId).setContextId(contextId).build();
+    calls.once(contexts, s -> s.restartContext(request));
+  }
+
+  /** Removes a context with all that runs in it. */
+  public void deleteContext(String sandboxId, String contextId) {
+    DeleteContextRequest request =
+        DeleteContextRequest.newBuilder().setSandboxId(sandboxId).setContextId(contextId).build();
+    calls.once(contexts, s -> s.deleteContext(request));
   }
 
   /** Makes a webhook for the alerts of the key's tenant; its secret is in this answer only. */

@@ -12,7 +12,6 @@ import io.grpc.stub.BlockingClientCall;
 import java.io.IOException;
 import java.io.InputStream;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.OptionalLong;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
@@ -45,14 +44,12 @@ final class Upload {
     this.size = size;
   }
 
-  /** Sends the source to its end and returns the file that was written. */
-  FileInfo send(InputStream source, String sandboxId, String path) throws IOException {
+  /** Sends the source to its end and returns the file, or directory, that was written. */
+  FileInfo send(InputStream source, WriteFileTarget target) throws IOException {
     BlockingClientCall<WriteFileRequest, WriteFileResponse> call = open();
     boolean ended = false;
     try {
-      WriteFileTarget target =
-          WriteFileTarget.newBuilder().setSandboxId(sandboxId).setPath(path).build();
-      MessageDigest digest = sha256();
+      MessageDigest digest = Hashes.sha256();
       if (write(call, WriteFileRequest.newBuilder().setTarget(target).build())
           && sendParts(call, source, digest)) {
         call.halfClose();
@@ -111,14 +108,6 @@ final class Upload {
   private static @Nullable WriteFileResponse read(BlockingClientCall<?, WriteFileResponse> call) {
     return Calls.<BlockingClientCall<?, WriteFileResponse>, @Nullable WriteFileResponse>attempt(
         call, BlockingClientCall::read);
-  }
-
-  private static MessageDigest sha256() {
-    try {
-      return MessageDigest.getInstance("SHA-256");
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every JDK has it", e);
-    }
   }
 
   private static SandkeeperException broken(String text) {

@@ -8,6 +8,7 @@ import com.google.protobuf.ByteString;
 import dev.sandkeeper.v1.FileInfo;
 import dev.sandkeeper.v1.FileServiceGrpc;
 import dev.sandkeeper.v1.FileType;
+import dev.sandkeeper.v1.ReadFileEnd;
 import dev.sandkeeper.v1.ReadFileRequest;
 import dev.sandkeeper.v1.ReadFileResponse;
 import dev.sandkeeper.v1.WriteFileRequest;
@@ -19,6 +20,7 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
@@ -244,6 +246,23 @@ class SandboxFilesTest {
   }
 
   @Test
+  void downloadIsCheckedAgainstWhatTheServerSent() {
+    Served served = new Served("one two");
+    try (FakeServer server = new FakeServer(served);
+        SandkeeperClient client = server.client()) {
+      served.claimed = "one two";
+      assertThat(client.files(SANDBOX).download("some.txt")).asString().isEqualTo("one two");
+      for (String other : List.of("one twO", "one two ")) {
+        served.claimed = other;
+        assertThatThrownBy(() -> client.files(SANDBOX).download("some.txt"))
+            .isInstanceOfSatisfying(
+                SandkeeperException.class,
+                e -> assertThat(e.code()).isEqualTo(Status.Code.DATA_LOSS));
+      }
+    }
+  }
+
+  @Test
   void fileWithoutASizeOfItsOwnIsReadToItsEnd() {
     Served served = new Served("one two");
     served.size = 0;
@@ -376,6 +395,9 @@ class SandboxFilesTest {
     private long size;
     private Status end = Status.OK;
 
+    /** What the server says that it sent; empty for nothing. */
+    private String claimed = "";
+
     Served(String content) {
       this.content = content;
       this.size = content.length();
@@ -395,6 +417,16 @@ class SandboxFilesTest {
       int to = (int) Math.min(content.length() - from, length) + from;
       for (int at = from; at < to; at += 4) {
         answer.onNext(data(content.substring(at, Math.min(at + 4, to))));
+      }
+      if (!claimed.isEmpty()) {
+        byte[] bytes = claimed.getBytes(StandardCharsets.UTF_8);
+        answer.onNext(
+            ReadFileResponse.newBuilder()
+                .setEnd(
+                    ReadFileEnd.newBuilder()
+                        .setSentBytes(bytes.length)
+                        .setSha256(ByteString.copyFrom(Hashes.sha256().digest(bytes))))
+                .build());
       }
       if (end.isOk()) {
         answer.onCompleted();

@@ -26,14 +26,19 @@ import dev.sandkeeper.server.config.Configuration;
 import dev.sandkeeper.server.engine.SandboxEngine;
 import dev.sandkeeper.server.engine.local.LocalEngine;
 import dev.sandkeeper.server.engine.local.LocalEngineSettings;
+import dev.sandkeeper.server.execution.Contexts;
+import dev.sandkeeper.server.execution.ExecutionInputs;
 import dev.sandkeeper.server.execution.ExecutionLimits;
 import dev.sandkeeper.server.execution.ExecutionRepository;
 import dev.sandkeeper.server.execution.Executions;
 import dev.sandkeeper.server.execution.FileAudit;
 import dev.sandkeeper.server.execution.FileLimits;
 import dev.sandkeeper.server.execution.KeptExecutions;
+import dev.sandkeeper.server.execution.OneOffRuns;
 import dev.sandkeeper.server.execution.OutcomeRecorder;
+import dev.sandkeeper.server.execution.Retention;
 import dev.sandkeeper.server.execution.SandboxFiles;
+import dev.sandkeeper.server.execution.TaskRunner;
 import dev.sandkeeper.server.http.HttpFace;
 import dev.sandkeeper.server.ledger.Adjustments;
 import dev.sandkeeper.server.ledger.Ledger;
@@ -206,12 +211,16 @@ final class ServerAssembly implements AutoCloseable {
         new KeptExecutions(
             dataFolder.path().resolve("journal"), executionLimits(), System::nanoTime);
     ExecutionRepository executionRepository = SandboxRepositories.executions(transactions);
+    SandboxFiles files =
+        new SandboxFiles(
+            sandboxes.sandboxes(), new FileAudit(transactions, auditLog, clock), fileLimits());
     Executions executions =
         part(
             new Executions(
                 transactions,
                 executionRepository,
                 sandboxes.sandboxes(),
+                files,
                 clock,
                 ids,
                 executionLimits(),
@@ -219,6 +228,8 @@ final class ServerAssembly implements AutoCloseable {
                 new OutcomeRecorder(
                     transactions, executionRepository, auditLog, clock, telemetry.instruments()),
                 telemetry.spans()));
+    ExecutionInputs inputs =
+        new ExecutionInputs(transactions, executions, kept, sandboxes.sandboxes(), auditLog, clock);
     sandboxes.listener().complete(executions);
     LlmSpend llmSpend =
         new LlmSpend(
@@ -232,6 +243,7 @@ final class ServerAssembly implements AutoCloseable {
                     .quotaExceeded(
                         payer.value(), refusal.resource().name(), refusal.period().name()));
     sandboxes.sweeper().recover();
+    executions.keepEnded();
     repeat(
         executor,
         configuration.sandbox().sweepInterval(),
@@ -258,9 +270,6 @@ final class ServerAssembly implements AutoCloseable {
     Calls calls = new Calls(apiKeys);
     EventStream events =
         new EventStream(configuration.execution().heartbeatInterval(), clock, openStreams);
-    SandboxFiles files =
-        new SandboxFiles(
-            sandboxes.sandboxes(), new FileAudit(transactions, auditLog, clock), fileLimits());
     Api api =
         new Api(
             calls,
@@ -271,7 +280,18 @@ final class ServerAssembly implements AutoCloseable {
             sandboxes.sandboxes(),
             SandboxRepositories.templates(transactions),
             executions,
+            inputs,
+            new OneOffRuns(sandboxes.creator(), sandboxes.sandboxes(), executions, executor),
+            new TaskRunner(sandboxes.sandboxes(), executions, executionLimits(), executor),
             files,
+            new Contexts(
+                sandboxes.sandboxes(),
+                files,
+                transactions,
+                auditLog,
+                clock,
+                ids,
+                executionLimits().maxContexts()),
             new Prices(LedgerRepositories.prices(transactions), ledgerSettings),
             new ModelPrices(LedgerRepositories.modelPrices(transactions)),
             new CostEstimator(SandboxRepositories.templates(transactions), ledger, clock),
@@ -369,17 +389,23 @@ final class ServerAssembly implements AutoCloseable {
   private ExecutionLimits executionLimits() {
     Configuration.Execution settings = configuration.execution();
     return new ExecutionLimits(
-        settings.journalBytes(),
-        settings.keep(),
+        new Retention(settings.journalBytes(), settings.keep()),
+        new Retention(settings.maxJournalBytes(), settings.maxKeep()),
         settings.maxKept(),
         settings.maxRunning(),
+        settings.maxContexts(),
         settings.defaultDeadline());
   }
 
   private FileLimits fileLimits() {
     Configuration.Files settings = configuration.files();
     return new FileLimits(
-        settings.maxUploadBytes(), settings.maxDownloadBytes(), settings.maxEntries());
+        settings.maxUploadBytes(),
+        settings.maxDownloadBytes(),
+        settings.maxEntries(),
+        settings.maxWatches(),
+        settings.maxPartialUploads(),
+        settings.keepPartialUploads());
   }
 
   private Webhooks startAlerts(

@@ -14,12 +14,15 @@ import dev.sandkeeper.v1.ApiKey;
 import dev.sandkeeper.v1.Attribution;
 import dev.sandkeeper.v1.AuditServiceProto;
 import dev.sandkeeper.v1.CheckInvariantsRequest;
+import dev.sandkeeper.v1.Command;
+import dev.sandkeeper.v1.ContextServiceProto;
 import dev.sandkeeper.v1.CostServiceProto;
 import dev.sandkeeper.v1.CreateApiKeyRequest;
 import dev.sandkeeper.v1.CreateApiKeyResponse;
 import dev.sandkeeper.v1.CreateTenantRequest;
 import dev.sandkeeper.v1.DeleteLimitRequest;
 import dev.sandkeeper.v1.ExecutionServiceProto;
+import dev.sandkeeper.v1.ExpectedOutput;
 import dev.sandkeeper.v1.FileServiceProto;
 import dev.sandkeeper.v1.GetQuotaRequest;
 import dev.sandkeeper.v1.LimitPeriod;
@@ -28,14 +31,20 @@ import dev.sandkeeper.v1.ListAuditEventsRequest;
 import dev.sandkeeper.v1.ListSandboxesRequest;
 import dev.sandkeeper.v1.OptionsProto;
 import dev.sandkeeper.v1.PricingServiceProto;
+import dev.sandkeeper.v1.Program;
 import dev.sandkeeper.v1.QuotaServiceProto;
 import dev.sandkeeper.v1.RevokeApiKeyRequest;
+import dev.sandkeeper.v1.RunOnceRequest;
+import dev.sandkeeper.v1.RunTasksRequest;
 import dev.sandkeeper.v1.Sandbox;
 import dev.sandkeeper.v1.SandboxServiceProto;
 import dev.sandkeeper.v1.Scope;
 import dev.sandkeeper.v1.SetLimitRequest;
 import dev.sandkeeper.v1.SignalExecutionRequest;
+import dev.sandkeeper.v1.Task;
 import dev.sandkeeper.v1.TemplateServiceProto;
+import dev.sandkeeper.v1.TestCase;
+import dev.sandkeeper.v1.TestCodeRequest;
 import dev.sandkeeper.v1.WebhookServiceProto;
 import io.grpc.CallOptions;
 import io.grpc.Status;
@@ -52,11 +61,13 @@ import io.grpc.stub.StreamObserver;
 import java.time.Instant;
 import java.util.List;
 import java.util.Map;
+import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BiConsumer;
 import java.util.stream.Stream;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
+import org.jooq.impl.DSL;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -70,6 +81,7 @@ class AccessServiceTest {
       List.of(
           AdminServiceProto.getDescriptor(),
           AuditServiceProto.getDescriptor(),
+          ContextServiceProto.getDescriptor(),
           CostServiceProto.getDescriptor(),
           ExecutionServiceProto.getDescriptor(),
           FileServiceProto.getDescriptor(),
@@ -93,25 +105,89 @@ class AccessServiceTest {
           (caller, sandbox) -> {
             // It runs on the sandbox's paid time: not when that is over, nor when it is for a
             // pause.
-            var _ =
-                server
-                    .database()
-                    .ownerContext()
-                    .execute(
-                        "update sandbox set paid_until = start_time where sandbox_id = ?", sandbox);
+            payNoMore(sandbox);
             Refusal.of(
                 Status.Code.FAILED_PRECONDITION,
                 ErrorReason.SANDBOX_NOT_RUNNING,
                 () -> caller.shell(sandbox, "true"));
-            caller.pause(sandbox);
-            Refusal.of(
-                Status.Code.FAILED_PRECONDITION,
-                ErrorReason.SANDBOX_PAUSED,
-                () -> caller.shell(sandbox, "true"));
+            refusedByPause(caller, sandbox, () -> caller.shell(sandbox, "true"));
+          },
+          "RunTasks",
+          (caller, sandbox) -> {
+            RunTasksRequest request =
+                RunTasksRequest.newBuilder()
+                    .setSandboxId(sandbox)
+                    .setMaxConcurrency(1)
+                    .addTasks(
+                        Task.newBuilder()
+                            .setTaskId("task")
+                            .setCommand(Command.newBuilder().setShell("true")))
+                    .build();
+            payNoMore(sandbox);
+            assertThat(caller.executions().runTasks(request).next().getResult().getRefusal())
+                .extracting(dev.sandkeeper.v1.Refusal::getReason)
+                .isEqualTo(ErrorReason.SANDBOX_NOT_RUNNING.name());
+            refusedByPause(
+                caller,
+                sandbox,
+                () -> caller.executions().runTasks(request).forEachRemaining(_ -> {}));
+          },
+          "TestCode",
+          (caller, sandbox) -> {
+            TestCodeRequest request =
+                TestCodeRequest.newBuilder()
+                    .setSandboxId(sandbox)
+                    .setProgram(
+                        Program.newBuilder().setCommand(Command.newBuilder().setShell("true")))
+                    .setMaxConcurrency(1)
+                    .addCases(
+                        TestCase.newBuilder()
+                            .setCaseId("case")
+                            .setOutput(ExpectedOutput.getDefaultInstance()))
+                    .build();
+            payNoMore(sandbox);
+            assertThat(caller.executions().testCode(request).next().getResult().getRefusal())
+                .extracting(dev.sandkeeper.v1.Refusal::getReason)
+                .isEqualTo(ErrorReason.SANDBOX_NOT_RUNNING.name());
+            refusedByPause(
+                caller,
+                sandbox,
+                () -> caller.executions().testCode(request).forEachRemaining(_ -> {}));
+          },
+          "RunOnce",
+          (caller, _) -> {
+            String requestId = UUID.randomUUID().toString();
+            RunOnceRequest run =
+                RunOnceRequest.newBuilder()
+                    .setRequestId(requestId)
+                    .setCommand(Command.newBuilder().setShell("true"))
+                    .build();
+            refusedByLimit(() -> caller.runOnce(run));
+            assertThat(
+                    server
+                        .database()
+                        .ownerContext()
+                        .fetchCount(
+                            DSL.table("execution"),
+                            DSL.condition("request_id = ?::uuid", requestId)))
+                .isZero();
           });
 
   private static void refusedByLimit(ThrowingCallable call) {
     Refusal.of(Status.Code.RESOURCE_EXHAUSTED, ErrorReason.QUOTA_EXCEEDED, call);
+  }
+
+  private static void payNoMore(String sandbox) {
+    var _ =
+        server
+            .database()
+            .ownerContext()
+            .execute("update sandbox set paid_until = start_time where sandbox_id = ?", sandbox);
+  }
+
+  private static void refusedByPause(Caller caller, String sandbox, ThrowingCallable call) {
+    caller.pause(sandbox);
+    Refusal.of(Status.Code.FAILED_PRECONDITION, ErrorReason.SANDBOX_PAUSED, call);
   }
 
   static Stream<MethodDescriptor> everyRpc() {
@@ -377,7 +453,7 @@ class AccessServiceTest {
 
   @Test
   void aKeyBoundToAnAgentAttachesToNoOtherAgentsRepeatedRequest() {
-    String requestId = java.util.UUID.randomUUID().toString();
+    String requestId = UUID.randomUUID().toString();
     Sandbox others =
         server
             .runner()

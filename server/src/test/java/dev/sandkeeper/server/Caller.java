@@ -8,6 +8,7 @@ import dev.sandkeeper.v1.AttachExecutionResponse;
 import dev.sandkeeper.v1.AuditServiceGrpc;
 import dev.sandkeeper.v1.Code;
 import dev.sandkeeper.v1.Command;
+import dev.sandkeeper.v1.ContextServiceGrpc;
 import dev.sandkeeper.v1.CostRecord;
 import dev.sandkeeper.v1.CostServiceGrpc;
 import dev.sandkeeper.v1.CreateSandboxRequest;
@@ -25,6 +26,8 @@ import dev.sandkeeper.v1.PauseSandboxRequest;
 import dev.sandkeeper.v1.PricingServiceGrpc;
 import dev.sandkeeper.v1.QuotaServiceGrpc;
 import dev.sandkeeper.v1.ResumeSandboxRequest;
+import dev.sandkeeper.v1.RunOnceRequest;
+import dev.sandkeeper.v1.RunOnceResponse;
 import dev.sandkeeper.v1.Sandbox;
 import dev.sandkeeper.v1.SandboxServiceGrpc;
 import dev.sandkeeper.v1.SandboxUsage;
@@ -94,6 +97,11 @@ public final class Caller {
   /** Returns the stub. */
   public ExecutionServiceGrpc.ExecutionServiceBlockingStub executions() {
     return ExecutionServiceGrpc.newBlockingStub(channel);
+  }
+
+  /** Returns the stub. */
+  public ContextServiceGrpc.ContextServiceBlockingStub contexts() {
+    return ContextServiceGrpc.newBlockingStub(channel);
   }
 
   /** Returns the stub. */
@@ -205,6 +213,14 @@ public final class Caller {
   /** Runs something to its end and returns its events without heartbeats. */
   public List<ExecutionEvent> execute(ExecuteRequest request) {
     return events(sandboxes().execute(request));
+  }
+
+  /** Runs something in a sandbox of its own to its end; returns all but the heartbeats. */
+  public List<RunOnceResponse> runOnce(RunOnceRequest request) {
+    List<RunOnceResponse> steps = new ArrayList<>();
+    sandboxes().runOnce(request).forEachRemaining(steps::add);
+    steps.removeIf(step -> step.getEvent().hasHeartbeat());
+    return steps;
   }
 
   /** Follows an execution to its end and returns its events without heartbeats. */

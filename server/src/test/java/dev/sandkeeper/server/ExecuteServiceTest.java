@@ -28,6 +28,7 @@ import io.grpc.Context;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
+import java.util.UUID;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.BeforeEach;
@@ -152,6 +153,38 @@ class ExecuteServiceTest {
 
     assertThat(finished(events).getReason()).isEqualTo(FinishReason.FINISH_REASON_NOT_STARTED);
     assertThat(finished(events).hasExitCode()).isFalse();
+  }
+
+  @Test
+  void inputsAreInPlaceBeforeItStarts() {
+    caller.shell(sandbox, "mkdir data; echo old >data/one");
+    ExecuteRequest request =
+        shellRequest(sandbox, "cat data/one /tmp/deep/two; rm data/one").toBuilder()
+            .setRequestId(UUID.randomUUID().toString())
+            .putInputs("data/one", ByteString.copyFromUtf8("new\n"))
+            .putInputs("/tmp/deep/two", ByteString.copyFromUtf8("2\n"))
+            .build();
+
+    List<ExecutionEvent> events = caller.execute(request);
+
+    assertThat(stdout(events)).isEqualTo("new\n2\n");
+    assertThat(caller.execute(request)).isEqualTo(events);
+    assertThat(stdout(caller.shell(sandbox, "ls data"))).isEmpty();
+  }
+
+  @Test
+  void whatHasNotAllItsInputsIsNotStarted() {
+    List<ExecutionEvent> events =
+        caller.execute(
+            shellRequest(sandbox, "echo started").toBuilder()
+                .putInputs("fine", ByteString.copyFromUtf8("1"))
+                .putInputs("../out", ByteString.copyFromUtf8("2"))
+                .build());
+
+    assertThat(events).hasSize(2);
+    assertThat(events.getFirst().getError().getName()).isEqualTo("INVALID_FIELD");
+    assertThat(events.getFirst().getError().getValue()).contains("../out");
+    assertThat(finished(events).getReason()).isEqualTo(FinishReason.FINISH_REASON_NOT_STARTED);
   }
 
   @Test

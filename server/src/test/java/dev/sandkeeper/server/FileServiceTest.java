@@ -1,30 +1,42 @@
 package dev.sandkeeper.server;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.tuple;
 import static org.awaitility.Awaitility.await;
 
 import com.google.protobuf.ByteString;
 import dev.sandkeeper.server.base.ErrorReason;
+import dev.sandkeeper.v1.FileChange;
+import dev.sandkeeper.v1.FileChangeType;
 import dev.sandkeeper.v1.FileInfo;
 import dev.sandkeeper.v1.FileServiceGrpc;
 import dev.sandkeeper.v1.FileType;
+import dev.sandkeeper.v1.GetUploadRequest;
 import dev.sandkeeper.v1.ListDirectoryRequest;
+import dev.sandkeeper.v1.MakeDirectoryRequest;
+import dev.sandkeeper.v1.MoveRequest;
 import dev.sandkeeper.v1.ReadFileRequest;
 import dev.sandkeeper.v1.ReadFileResponse;
 import dev.sandkeeper.v1.RemoveRequest;
 import dev.sandkeeper.v1.StatRequest;
+import dev.sandkeeper.v1.WatchDirectoryRequest;
+import dev.sandkeeper.v1.WatchDirectoryResponse;
 import dev.sandkeeper.v1.WriteFileRequest;
 import dev.sandkeeper.v1.WriteFileResponse;
 import dev.sandkeeper.v1.WriteFileTarget;
+import io.grpc.Context;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ClientCallStreamObserver;
 import io.grpc.stub.ClientResponseObserver;
 import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.Arrays;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -44,7 +56,9 @@ class FileServiceTest {
           Map.of(
               "SANDKEEPER_FILES_MAX_UPLOAD_SIZE", "1 MiB",
               "SANDKEEPER_FILES_MAX_DOWNLOAD_SIZE", "1 MiB",
-              "SANDKEEPER_FILES_MAX_ENTRIES", "10"));
+              "SANDKEEPER_FILES_MAX_ENTRIES", "10",
+              "SANDKEEPER_FILES_MAX_WATCHES", "2",
+              "SANDKEEPER_FILES_MAX_PARTIAL_UPLOADS", "2"));
 
   private final Caller caller = server.runner();
   private String sandbox;
@@ -60,8 +74,7 @@ class FileServiceTest {
 
     WriteFileResponse written = write("data/report.bin", content);
 
-    assertThat(written.getSha256().toByteArray())
-        .isEqualTo(MessageDigest.getInstance("SHA-256").digest(content));
+    assertThat(written.getSha256().toByteArray()).isEqualTo(sha256(content));
     assertThat(written.getFile().getPath()).isEqualTo("/home/user/data/report.bin");
     assertThat(written.getFile().getType()).isEqualTo(FileType.FILE_TYPE_FILE);
     assertThat(written.getFile().getSizeBytes()).isEqualTo(MAX_BYTES);
@@ -83,9 +96,9 @@ class FileServiceTest {
     var _ = write("file", content);
 
     assertThat(read(ReadFileRequest.newBuilder().setPath("file").setOffset(100).setLength(50)))
-        .isEqualTo(java.util.Arrays.copyOfRange(content, 100, 150));
+        .isEqualTo(Arrays.copyOfRange(content, 100, 150));
     assertThat(read(ReadFileRequest.newBuilder().setPath("file").setOffset(4990).setLength(999)))
-        .isEqualTo(java.util.Arrays.copyOfRange(content, 4990, 5000));
+        .isEqualTo(Arrays.copyOfRange(content, 4990, 5000));
     assertThat(read(ReadFileRequest.newBuilder().setPath("file").setOffset(5000))).isEmpty();
     assertThat(read(ReadFileRequest.newBuilder().setPath("file").setOffset(Long.MAX_VALUE)))
         .isEmpty();
@@ -142,6 +155,124 @@ class FileServiceTest {
   }
 
   @Test
+  void aBrokenUploadThatHasAnIdIsContinued() throws Exception {
+    byte[] content = random(900_000);
+    String id = newId();
+    assertThat(received(id)).isZero();
+
+    breakOff(named("half", id), Arrays.copyOf(content, 500_000));
+    assertThat(Caller.stdout(caller.shell(sandbox, "ls -A"))).isEmpty();
+    int from = (int) received(id) - 1000; // what is behind the offset is sent again
+    WriteFileResponse written =
+        write(
+            named("half", id)
+                .setOffset(from)
+                .setSizeBytes(content.length)
+                .setSha256(ByteString.copyFrom(sha256(content))),
+            Arrays.copyOfRange(content, from, content.length));
+
+    assertThat(written.getSha256().toByteArray()).isEqualTo(sha256(content));
+    assertThat(written.getFile().getMode()).isEqualTo(0644);
+    assertThat(read(ReadFileRequest.newBuilder().setPath("half"))).isEqualTo(content);
+    assertThat(received(id)).isZero();
+  }
+
+  @Test
+  void anUploadThatIsNotWhatWasPromisedLeavesNothing() {
+    byte[] content = random(1000);
+    ByteString other = ByteString.copyFrom(sha256(random(999)));
+
+    Refusal.ofField("target.sha256", () -> write(named("a", newId()).setSha256(other), content));
+    Refusal.ofField("target.sha256", () -> write(named("a", "").setSha256(other), content));
+    Refusal.ofField(
+        "target.size_bytes", () -> write(named("a", newId()).setSizeBytes(999), content));
+    Refusal.ofField("target.size_bytes", () -> write(named("a", newId()).setSizeBytes(0), content));
+    Refusal.ofField(
+        "target.sha256", () -> write(named("a", newId()).setSha256(other.substring(1)), content));
+    Refusal.ofField("target.upload_id", () -> write(named("a", "../a"), content));
+    Refusal.ofField("target.offset", () -> write(named("a", newId()).setOffset(-1), content));
+    Refusal.ofField("target.offset", () -> write(named("a", "").setOffset(1), content));
+    Refusal.ofField("target.offset", () -> write(named("a", newId()).setOffset(1), content));
+
+    await()
+        .untilAsserted(() ->
+            assertThat(
+                    Caller.stdout(caller.shell(sandbox, "find . /tmp/.sandkeeper-uploads -type f")))
+                .isEmpty());
+  }
+
+  @Test
+  void brokenUploadsAreBoundedAndOneCallWritesToEach() throws Exception {
+    String first = newId();
+    String second = newId();
+    breakOff(named("a", first), random(200_000));
+    CompletableFuture<WriteFileResponse> open = new CompletableFuture<>();
+    ClientCallStreamObserver<WriteFileRequest> upload = upload(open);
+    upload.onNext(WriteFileRequest.newBuilder().setTarget(named("b", second)).build());
+    upload.onNext(data(random(1000)));
+    await().until(() -> received(second) == 1000);
+
+    Refusal.of(
+        Status.Code.ABORTED,
+        ErrorReason.CONCURRENT_CHANGE,
+        () -> write(named("b", second).setOffset(1000), new byte[1]));
+    Refusal.of(
+        Status.Code.RESOURCE_EXHAUSTED,
+        ErrorReason.TOO_MANY_REQUESTS,
+        () -> write(named("c", newId()), new byte[1]));
+    upload.onCompleted();
+    assertThat(get(open).getFile().getSizeBytes()).isEqualTo(1000);
+    // Old ones make room.
+    breakOff(named("b", second), random(1000));
+    var _ = caller.shell(sandbox, "touch -d '2 hours ago' /tmp/.sandkeeper-uploads/*");
+    assertThat(write(named("c", newId()), new byte[1]).getFile().getSizeBytes()).isEqualTo(1);
+    assertThat(received(first)).isZero();
+  }
+
+  /** Sends bytes, and vanishes once they have come. */
+  private void breakOff(WriteFileTarget.Builder target, byte[] content) {
+    CompletableFuture<WriteFileResponse> answer = new CompletableFuture<>();
+    ClientCallStreamObserver<WriteFileRequest> upload = upload(answer);
+    upload.onNext(WriteFileRequest.newBuilder().setTarget(target).build());
+    upload.onNext(data(content));
+    await().until(() -> received(target.getUploadId()) == content.length);
+    upload.cancel("the client vanishes", null);
+    // A probe would change it, so its worker is waited for: it holds the file open.
+    await()
+        .until(() ->
+            Caller.stdout(
+                    caller.shell(
+                        sandbox,
+                        "flock -n /tmp/.sandkeeper-uploads/" + target.getUploadId() + " echo free"))
+                .equals("free\n"));
+  }
+
+  private WriteFileTarget.Builder named(String path, String uploadId) {
+    return WriteFileTarget.newBuilder().setSandboxId(sandbox).setPath(path).setUploadId(uploadId);
+  }
+
+  private WriteFileResponse write(WriteFileTarget.Builder target, byte[] content) {
+    CompletableFuture<WriteFileResponse> answer = new CompletableFuture<>();
+    ClientCallStreamObserver<WriteFileRequest> upload = upload(answer);
+    upload.onNext(WriteFileRequest.newBuilder().setTarget(target).build());
+    upload.onNext(data(content));
+    upload.onCompleted();
+    return get(answer);
+  }
+
+  private static String newId() {
+    return UUID.randomUUID().toString();
+  }
+
+  private long received(String uploadId) {
+    return caller
+        .files()
+        .getUpload(
+            GetUploadRequest.newBuilder().setSandboxId(sandbox).setUploadId(uploadId).build())
+        .getReceivedBytes();
+  }
+
+  @Test
   void anUploadBeginsWithItsTarget() {
     CompletableFuture<WriteFileResponse> answer = new CompletableFuture<>();
     upload(answer).onNext(data(new byte[1]));
@@ -182,7 +313,7 @@ class FileServiceTest {
     assertThat(files.get(1).getMode()).isEqualTo(0600);
     assertThat(files.get(1).getSizeBytes()).isEqualTo(3);
     assertThat(stat("dir/c").getType()).isEqualTo(FileType.FILE_TYPE_SYMLINK);
-    assertThat(stat("dir/b")).isEqualTo(files.get(1));
+    assertThat(stat("dir/b").toBuilder().setRelativePath("b").build()).isEqualTo(files.get(1));
 
     Refusal.of(
         Status.Code.FAILED_PRECONDITION, ErrorReason.FILE_REFUSED, () -> remove("dir", false));
@@ -191,6 +322,129 @@ class FileServiceTest {
     remove("dir", true);
     assertThat(list(".")).isEmpty();
     assertThat(Caller.stdout(caller.shell(sandbox, "head -c 4 /etc/passwd"))).isEqualTo("root");
+  }
+
+  @Test
+  void aDirectoryIsListedAsDeepAsAsked() {
+    var _ = caller.shell(sandbox, "mkdir -p a/b/c/d; touch a/b/f x; ln -s / a/b/c/out");
+
+    assertThat(list(".")).extracting(FileInfo::getRelativePath).containsExactly("a", "x");
+    assertThat(list(".", 3))
+        .extracting(FileInfo::getRelativePath)
+        .containsExactly("a", "a/b", "a/b/c", "a/b/f", "x");
+    assertThat(list("a/b", 64))
+        .extracting(FileInfo::getRelativePath)
+        .containsExactly("c", "c/d", "c/out", "f");
+    assertThat(list("a/b", 2).getFirst().getPath()).isEqualTo("/home/user/a/b/c");
+    assertThat(stat("x").getRelativePath()).isEmpty();
+    Refusal.ofField("depth", () -> list(".", -1));
+    Refusal.ofField("depth", () -> list(".", 65));
+  }
+
+  @Test
+  void tooManyEntriesInAllAreNotListed() {
+    var _ = caller.shell(sandbox, "mkdir a b; touch a/$(seq -s ' a/' 4) b/$(seq -s ' b/' 5)");
+
+    assertThat(list(".")).hasSize(2);
+    Refusal.of(Status.Code.RESOURCE_EXHAUSTED, ErrorReason.SIZE_LIMIT_EXCEEDED, () -> list(".", 2));
+  }
+
+  @Test
+  void directoriesAreMadeAndFilesMoved() {
+    assertThat(makeDirectory("a/b").getType()).isEqualTo(FileType.FILE_TYPE_DIRECTORY);
+    assertThat(makeDirectory("a/b").getPath()).isEqualTo("/home/user/a/b");
+    var _ = write("file", new byte[3]);
+    var _ = write("a/b/other", new byte[4]);
+
+    FileInfo moved = move("file", "a/new/file", false);
+
+    assertThat(moved.getPath()).isEqualTo("/home/user/a/new/file");
+    assertThat(moved.getSizeBytes()).isEqualTo(3);
+    Refusal exists =
+        Refusal.of(
+            Status.Code.ALREADY_EXISTS,
+            ErrorReason.ALREADY_EXISTS,
+            () -> move("a/new/file", "a/b/other", false));
+    assertThat(exists.info().getMetadataMap())
+        .containsEntry("path", "a/new/file")
+        .containsEntry("toPath", "a/b/other");
+    assertThat(move("a/new/file", "a/b/other", true).getSizeBytes()).isEqualTo(3);
+    assertThat(Caller.stdout(caller.shell(sandbox, "find . | sort")))
+        .isEqualTo(".\n./a\n./a/b\n./a/b/other\n./a/new\n");
+  }
+
+  @Test
+  void aMoveThatCannotBeIsRefused() {
+    var _ = caller.shell(sandbox, "mkdir -p dir/sub full/x; touch file");
+
+    Refusal.ofField("to_path", () -> move("file", "file", true));
+    Refusal.ofField("to_path", () -> move("dir", "dir/sub/dir", true));
+    Refusal.ofField("to_path", () -> move("file", "../file", true));
+    Refusal.ofField("to_path", () -> move("file", "", true));
+    Refusal.ofField("path", () -> move("a/../file", "b", true));
+    Refusal.of(Status.Code.NOT_FOUND, ErrorReason.FILE_NOT_FOUND, () -> move("none", "b", true));
+    Refusal full =
+        Refusal.of(
+            Status.Code.FAILED_PRECONDITION,
+            ErrorReason.FILE_REFUSED,
+            () -> move("dir", "full", true));
+    assertThat(full.info().getMetadataMap()).containsEntry("fault", "NOT_EMPTY");
+    Refusal.of(
+        Status.Code.FAILED_PRECONDITION,
+        ErrorReason.FILE_REFUSED,
+        () -> move("file", "/dev/shm/file", true));
+    Refusal.of(
+        Status.Code.FAILED_PRECONDITION, ErrorReason.FILE_REFUSED, () -> makeDirectory("file"));
+    assertThat(Caller.stdout(caller.shell(sandbox, "find . | sort")))
+        .isEqualTo(".\n./dir\n./dir/sub\n./file\n./full\n./full/x\n");
+  }
+
+  @Test
+  void aWatchTellsUntilItsDirectoryIsGone() throws Exception {
+    var _ = makeDirectory("dir");
+    try (Context.CancellableContext context = Context.current().withCancellation()) {
+      Recorder<WatchDirectoryResponse> watch = watch(context, "dir");
+
+      var _ = caller.shell(sandbox, "echo x >dir/a; mv dir/a dir/b; rm -r dir");
+
+      watch.awaitSuccess();
+      assertThat(watch.responses().getFirst().getDirectory().getPath()).isEqualTo("/home/user/dir");
+      assertThat(watch.responses().stream().skip(1).map(WatchDirectoryResponse::getChange))
+          .extracting(FileChange::getType, FileChange::getPath, FileChange::getFromPath)
+          .containsExactly(
+              tuple(FileChangeType.FILE_CHANGE_TYPE_CREATE, "/home/user/dir/a", ""),
+              tuple(FileChangeType.FILE_CHANGE_TYPE_WRITE, "/home/user/dir/a", ""),
+              tuple(FileChangeType.FILE_CHANGE_TYPE_RENAME, "/home/user/dir/b", "/home/user/dir/a"),
+              tuple(FileChangeType.FILE_CHANGE_TYPE_REMOVE, "/home/user/dir/b", ""));
+    }
+  }
+
+  @Test
+  void aWatchThatIsGivenUpMakesRoomForAnother() throws Exception {
+    try (Context.CancellableContext context = Context.current().withCancellation()) {
+      var _ = watch(context, ".");
+      var _ = watch(context, "/tmp");
+
+      Recorder<WatchDirectoryResponse> third = watch(context, ".");
+
+      assertThat(third.code()).isEqualTo(Status.Code.RESOURCE_EXHAUSTED);
+      assertThat(third.reason()).isEqualTo(ErrorReason.TOO_MANY_REQUESTS.name());
+    }
+    try (Context.CancellableContext context = Context.current().withCancellation()) {
+      await().until(() -> !watch(context, ".").isOver());
+    }
+  }
+
+  @Test
+  void aWatchEndsWithItsSandbox() throws Exception {
+    try (Context.CancellableContext context = Context.current().withCancellation()) {
+      Recorder<WatchDirectoryResponse> watch = watch(context, ".");
+
+      var _ = caller.terminate(sandbox);
+
+      assertThat(watch.code()).isEqualTo(Status.Code.FAILED_PRECONDITION);
+      assertThat(watch.reason()).isEqualTo(ErrorReason.SANDBOX_NOT_RUNNING.name());
+    }
   }
 
   @Test
@@ -210,6 +464,7 @@ class FileServiceTest {
     Refusal.ofField("path", () -> stat(path));
     Refusal.ofField("path", () -> list(path));
     Refusal.ofField("path", () -> remove(path, true));
+    Refusal.ofField("path", () -> makeDirectory(path));
     assertThat(Caller.stdout(caller.shell(sandbox, "ls -A"))).isEmpty();
   }
 
@@ -310,8 +565,7 @@ class FileServiceTest {
     ClientCallStreamObserver<WriteFileRequest> upload = upload(by, answer);
     upload.onNext(target(path));
     for (int at = 0; at < content.length; at += 100_000) {
-      upload.onNext(
-          data(java.util.Arrays.copyOfRange(content, at, Math.min(content.length, at + 100_000))));
+      upload.onNext(data(Arrays.copyOfRange(content, at, Math.min(content.length, at + 100_000))));
     }
     upload.onCompleted();
     return get(answer);
@@ -369,23 +623,77 @@ class FileServiceTest {
     }
   }
 
+  /** Reads, and checks what every download says at its end. */
   private byte[] read(ReadFileRequest.Builder request) {
     Iterator<ReadFileResponse> parts =
         caller.files().readFile(request.setSandboxId(sandbox).build());
     assertThat(parts.next().hasFile()).isTrue();
     ByteString bytes = ByteString.EMPTY;
-    while (parts.hasNext()) {
-      bytes = bytes.concat(parts.next().getData());
+    ReadFileResponse part = parts.next();
+    for (; part.hasData(); part = parts.next()) {
+      bytes = bytes.concat(part.getData());
     }
+    assertThat(part.getEnd().getSentBytes()).isEqualTo(bytes.size());
+    assertThat(part.getEnd().getSha256().toByteArray()).isEqualTo(sha256(bytes.toByteArray()));
+    assertThat(parts.hasNext()).isFalse();
     return bytes.toByteArray();
   }
 
   private List<FileInfo> list(String path) {
+    return list(path, 0);
+  }
+
+  private List<FileInfo> list(String path, int depth) {
     return caller
         .files()
         .listDirectory(
-            ListDirectoryRequest.newBuilder().setSandboxId(sandbox).setPath(path).build())
+            ListDirectoryRequest.newBuilder()
+                .setSandboxId(sandbox)
+                .setPath(path)
+                .setDepth(depth)
+                .build())
         .getFilesList();
+  }
+
+  private FileInfo makeDirectory(String path) {
+    return caller
+        .files()
+        .makeDirectory(
+            MakeDirectoryRequest.newBuilder().setSandboxId(sandbox).setPath(path).build())
+        .getFile();
+  }
+
+  private FileInfo move(String path, String toPath, boolean replace) {
+    return caller
+        .files()
+        .move(
+            MoveRequest.newBuilder()
+                .setSandboxId(sandbox)
+                .setPath(path)
+                .setToPath(toPath)
+                .setReplace(replace)
+                .build())
+        .getFile();
+  }
+
+  /** Begins to watch; the watch is in place once this returns. */
+  private Recorder<WatchDirectoryResponse> watch(Context.CancellableContext context, String path) {
+    Recorder<WatchDirectoryResponse> watch = new Recorder<>();
+    context.run(() ->
+        FileServiceGrpc.newStub(caller.channel())
+            .watchDirectory(
+                WatchDirectoryRequest.newBuilder().setSandboxId(sandbox).setPath(path).build(),
+                watch));
+    await().until(() -> !watch.responses().isEmpty() || watch.isOver());
+    return watch;
+  }
+
+  private static byte[] sha256(byte[] bytes) {
+    try {
+      return MessageDigest.getInstance("SHA-256").digest(bytes);
+    } catch (NoSuchAlgorithmException e) {
+      throw new AssertionError(e);
+    }
   }
 
   private FileInfo stat(String path) {

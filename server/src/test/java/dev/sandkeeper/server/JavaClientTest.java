@@ -1,20 +1,33 @@
 package dev.sandkeeper.server;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.awaitility.Awaitility.await;
 
 import dev.sandkeeper.client.ClientBuilder;
 import dev.sandkeeper.client.ExecutionEvent;
 import dev.sandkeeper.client.ExecutionListener;
 import dev.sandkeeper.client.ExecutionStream;
+import dev.sandkeeper.client.FieldViolation;
+import dev.sandkeeper.client.SandboxFiles;
 import dev.sandkeeper.client.SandboxHandle;
 import dev.sandkeeper.client.SandkeeperClient;
+import dev.sandkeeper.client.SandkeeperException;
+import dev.sandkeeper.v1.Command;
+import dev.sandkeeper.v1.FileInfo;
+import dev.sandkeeper.v1.RunOnceRequest;
+import dev.sandkeeper.v1.SandboxState;
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
 import java.util.HexFormat;
 import java.util.Iterator;
+import java.util.List;
 import java.util.Random;
 import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.AfterEach;
@@ -78,6 +91,32 @@ class JavaClientTest {
     }
 
     assertThat(bytes).hasValue(MUCH_BYTES);
+    assertThat(said).hasToString(HexFormat.of().formatHex(digest.digest()));
+  }
+
+  @Test
+  void aRunOfItsOwnComesWholeThroughConnectionsThatAreCut() throws IOException {
+    MessageDigest digest = sha256();
+    StringBuilder said = new StringBuilder();
+    RunOnceRequest request =
+        RunOnceRequest.newBuilder()
+            .setCommand(Command.newBuilder().addArgv("python3").addArgv("-c").addArgv(WRITE_MUCH))
+            .build();
+    try (CuttingRelay relay = new CuttingRelay(server::port, () -> 1_000_000);
+        SandkeeperClient cut = builder(relay.target()).build();
+        ExecutionStream stream = cut.runOnce(request)) {
+      ExecutionEvent.Finished finished =
+          stream.await(
+              out -> digest.update(out.asReadOnlyByteBuffer()),
+              err -> said.append(err.toStringUtf8()));
+
+      assertThat(finished.succeeded()).isTrue();
+      assertThat(stream.reattachments()).isPositive();
+      String own = client.getExecution(stream.executionId()).getSandboxId();
+      await()
+          .until(() -> client.getSandbox(own).getState() == SandboxState.SANDBOX_STATE_TERMINATED);
+      assertThat(client.getUsage(own).getCostNanoUsd()).isPositive();
+    }
     assertThat(said).hasToString(HexFormat.of().formatHex(digest.digest()));
   }
 
@@ -161,6 +200,28 @@ class JavaClientTest {
           .isTrue();
     }
     assertThat(rest).hasToString("two\n");
+  }
+
+  @Test
+  void manyFilesGoInOneStream() throws Exception {
+    SandboxFiles files = sandbox.files();
+    byte[] large = new byte[600_000];
+    new Random(7).nextBytes(large);
+    var _ = files.upload(large, "from/a/large");
+    var _ = files.upload("small".getBytes(StandardCharsets.UTF_8), "from/small");
+
+    ByteArrayOutputStream archive = new ByteArrayOutputStream();
+    assertThat(files.collect("from", List.of(), archive)).isEqualTo(2);
+    FileInfo folder = files.unpack(new ByteArrayInputStream(archive.toByteArray()), "to");
+
+    assertThat(folder.getPath()).isEqualTo("/home/user/to");
+    assertThat(files.download("to/a/large")).isEqualTo(large);
+    assertThat(files.collect("from", List.of("s*"), OutputStream.nullOutputStream())).isEqualTo(1);
+    assertThatExceptionOfType(SandkeeperException.class)
+        .isThrownBy(() -> files.unpack(new ByteArrayInputStream(large), "bad"))
+        .satisfies(refusal ->
+            assertThat(refusal.violations()).extracting(FieldViolation::field).contains("data"));
+    assertThatExceptionOfType(SandkeeperException.class).isThrownBy(() -> files.stat("bad/small"));
   }
 
   private static ClientBuilder builder(String target) {

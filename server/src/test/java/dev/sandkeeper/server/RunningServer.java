@@ -146,9 +146,14 @@ public final class RunningServer implements BeforeAllCallback, AfterEachCallback
     }
   }
 
+  /** Returns the server's data folder. */
+  Path dataFolder() {
+    return Objects.requireNonNull(dataFolder);
+  }
+
   /** Starts the server over its data folder; sandboxes of an earlier start are taken up again. */
   public void start() {
-    Path folder = Objects.requireNonNull(dataFolder);
+    Path folder = dataFolder();
     Map<String, String> environment = new HashMap<>(database.environment());
     environment.put("SANDKEEPER_DATA_FOLDER", folder.toString());
     environment.put("SANDKEEPER_SERVER_PORT", "0");
@@ -160,6 +165,17 @@ public final class RunningServer implements BeforeAllCallback, AfterEachCallback
     configuration = loaded;
     assembly = ServerAssembly.start(loaded);
     channel = trusted == null ? plaintextChannel() : tlsChannel(trusted);
+  }
+
+  /** Stops the server and starts it again; the callers are of the new one from here on. */
+  void restart() throws InterruptedException {
+    stop();
+    start();
+    admin = caller(admin().secret());
+    runner = caller(runner().secret());
+    reader = caller(reader().secret());
+    agent = caller(agent().secret());
+    stranger = caller(stranger().secret());
   }
 
   /** Opens a connection without TLS, for the caller to shut down. */

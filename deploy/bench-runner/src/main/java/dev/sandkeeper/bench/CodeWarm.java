@@ -8,7 +8,7 @@ final class CodeWarm implements Row {
 
   @Override
   public Spec spec() {
-    return new Spec("code_warm", "ms", Better.LOWER, Floor.p50(2), 8_000, 10);
+    return new Spec("code_warm", "ms", Better.LOWER, Floor.p50(1.5), 8_000, 10);
   }
 
   @Override

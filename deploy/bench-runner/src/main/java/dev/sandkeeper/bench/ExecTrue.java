@@ -7,7 +7,7 @@ final class ExecTrue implements Row {
 
   @Override
   public Spec spec() {
-    return new Spec("exec_true", "ms", Better.LOWER, Floor.ratio(0.25), 8_000, 10);
+    return new Spec("exec_true", "ms", Better.LOWER, Floor.ratio(0.15), 8_000, 10);
   }
 
   @Override

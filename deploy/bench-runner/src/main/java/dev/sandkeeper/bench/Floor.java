@@ -13,7 +13,9 @@ record Floor(Of of, double bound) {
     /** Our median. */
     P50,
     /** Our median divided by the raw one's. */
-    RATIO
+    RATIO,
+    /** Nothing: it is enough that no run fails. */
+    NONE
   }
 
   /** Returns a bound on our median, in the row's unit. */
@@ -26,13 +28,21 @@ record Floor(Of of, double bound) {
     return new Floor(Of.RATIO, bound);
   }
 
+  /** Returns a floor that every result holds. */
+  static Floor none() {
+    return new Floor(Of.NONE, 0);
+  }
+
   /** Returns whether a result holds it. */
   boolean isMetBy(Result result) {
-    double value =
-        switch (of) {
-          case P50 -> result.ours().p50();
-          case RATIO -> result.ratio().orElse(Double.NaN);
-        };
+    return switch (of) {
+      case P50 -> holds(result, result.ours().p50());
+      case RATIO -> holds(result, result.ratio().orElse(Double.NaN));
+      case NONE -> true;
+    };
+  }
+
+  private boolean holds(Result result, double value) {
     return switch (result.spec().better()) {
       case LOWER -> value <= bound;
       case HIGHER -> value >= bound;

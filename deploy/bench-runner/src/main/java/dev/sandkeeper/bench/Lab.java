@@ -1,10 +1,12 @@
 package dev.sandkeeper.bench;
 
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
+import java.util.Map;
 
 /**
  * Starts what rows need, and ends it: each row begins with a server process of its own, so no row
@@ -37,9 +39,19 @@ final class Lab implements AutoCloseable {
     return brief;
   }
 
+  /** Returns a folder for a row's own files; removed with the server's data. */
+  Path folder() throws IOException {
+    return Files.createDirectories(data.resolve("bench"));
+  }
+
   /** Starts a server on a free port and waits until it serves. */
   ServerProcess startServer() throws IOException, InterruptedException {
-    ServerProcess server = ServerProcess.launch(serverCommand, data, log);
+    return startServer(Map.of());
+  }
+
+  private ServerProcess startServer(Map<String, String> settings)
+      throws IOException, InterruptedException {
+    ServerProcess server = ServerProcess.launch(serverCommand, data, log, settings);
     endLater(server::stop);
     server.awaitServing();
     return server;
@@ -47,7 +59,17 @@ final class Lab implements AutoCloseable {
 
   /** Starts a server and makes a sandbox in it. */
   Workplace startWorkplace() throws IOException, InterruptedException {
-    Workplace workplace = Workplace.open(startServer());
+    return startWorkplace(Map.of());
+  }
+
+  /**
+   * Starts a server and makes a sandbox in it.
+   *
+   * @param settings variables of the server's environment, where the default configuration will not
+   *     do
+   */
+  Workplace startWorkplace(Map<String, String> settings) throws IOException, InterruptedException {
+    Workplace workplace = Workplace.open(startServer(settings));
     endLater(workplace::leave);
     return workplace;
   }

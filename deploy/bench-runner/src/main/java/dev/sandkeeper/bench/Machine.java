@@ -32,6 +32,13 @@ final class Machine {
     return note(load, cores).map(note -> List.of(facts, note)).orElse(List.of(facts));
   }
 
+  /** Returns how much memory programs may still take, as the kernel reckons it. */
+  static long availableBytes() throws IOException {
+    return field("meminfo", "MemAvailable")
+        .map(kilobytes -> Long.parseLong(kilobytes.replaceAll("\\D", "")) * 1024)
+        .orElseThrow(() -> new BenchException("the kernel does not say what memory is available"));
+  }
+
   /** Returns the first number of {@code /proc/loadavg}: the average of the last minute. */
   static double loadAverage(String loadavg) {
     return Double.parseDouble(loadavg.substring(0, loadavg.indexOf(' ')));

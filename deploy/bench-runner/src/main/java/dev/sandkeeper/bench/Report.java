@@ -87,7 +87,11 @@ final class Report {
         switch (spec.floor().of()) {
           case P50 -> "p50";
           case RATIO -> "ratio";
+          case NONE -> "";
         };
+    if (of.isEmpty()) {
+      return "-";
+    }
     String relation =
         switch (spec.better()) {
           case LOWER -> "at most";

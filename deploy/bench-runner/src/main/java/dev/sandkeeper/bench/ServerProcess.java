@@ -10,9 +10,13 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 
-/** A server as a process of its own, in its default configuration but for port and data folder. */
+/**
+ * A server as a process of its own, in its default configuration but for port, data folder and what
+ * a row asks for.
+ */
 final class ServerProcess {
   private static final Duration START_TIMEOUT = Duration.ofMinutes(5);
   private static final Duration STOP_TIMEOUT = Duration.ofMinutes(1);
@@ -36,13 +40,15 @@ final class ServerProcess {
   }
 
   /** Starts the process and returns at once. */
-  static ServerProcess launch(List<String> command, Path data, Path log) throws IOException {
+  static ServerProcess launch(
+      List<String> command, Path data, Path log, Map<String, String> settings) throws IOException {
     int port = freePort();
     ProcessBuilder builder =
         new ProcessBuilder(command)
             .redirectErrorStream(true)
             .redirectInput(Path.of("/dev/null").toFile())
             .redirectOutput(ProcessBuilder.Redirect.appendTo(log.toFile()));
+    builder.environment().putAll(settings);
     builder.environment().put("SANDKEEPER_SERVER_HOST", HOST);
     builder.environment().put("SANDKEEPER_SERVER_PORT", Integer.toString(port));
     builder.environment().put("SANDKEEPER_DATA_FOLDER", data.toString());

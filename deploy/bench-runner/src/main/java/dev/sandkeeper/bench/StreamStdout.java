@@ -15,7 +15,7 @@ final class StreamStdout implements Row {
 
   @Override
   public Spec spec() {
-    return new Spec("stream_stdout", "MB/s", Better.HIGHER, Floor.ratio(0.15), 40, 10);
+    return new Spec("stream_stdout", "MB/s", Better.HIGHER, Floor.ratio(0.25), 40, 10);
   }
 
   @Override

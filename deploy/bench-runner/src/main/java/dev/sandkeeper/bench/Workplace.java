@@ -5,6 +5,8 @@ import dev.sandkeeper.client.SandkeeperClient;
 import dev.sandkeeper.v1.LimitPeriod;
 import java.io.IOException;
 import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.Deque;
 
 /**
  * A sandbox that runs, and a connection to its server. Its tenant has a limit, so that admission
@@ -18,10 +20,14 @@ final class Workplace {
   private final SandkeeperClient client;
   private final SandboxHandle sandbox;
 
+  /** All that were made here, newest first. */
+  private final Deque<SandboxHandle> sandboxes = new ArrayDeque<>();
+
   private Workplace(ServerProcess server, SandkeeperClient client, SandboxHandle sandbox) {
     this.server = server;
     this.client = client;
     this.sandbox = sandbox;
+    sandboxes.push(sandbox);
   }
 
   static Workplace open(ServerProcess server) throws IOException {
@@ -42,15 +48,22 @@ final class Workplace {
     return sandbox;
   }
 
+  /** Makes one more sandbox. */
+  SandboxHandle makeAnother() {
+    SandboxHandle another = client.createSandbox(LIFE);
+    sandboxes.push(another);
+    return another;
+  }
+
   /** Executes {@code true} in the sandbox, to its last event. */
   void runTrue() {
     Outcomes.requireSuccess(sandbox.command("true").run().finished());
   }
 
-  /** Ends the sandbox and the connection. */
+  /** Ends all sandboxes, which would live on in the next row's server, and the connection. */
   void leave() {
     try (client) {
-      sandbox.close();
+      sandboxes.forEach(SandboxHandle::close);
     }
   }
 }

@@ -15,8 +15,13 @@ import dev.sandkeeper.server.alert.Webhooks;
 import dev.sandkeeper.server.audit.AuditLog;
 import dev.sandkeeper.server.base.BillingClock;
 import dev.sandkeeper.server.base.Transactions;
+import dev.sandkeeper.server.execution.Contexts;
+import dev.sandkeeper.server.execution.ExecutionInputs;
 import dev.sandkeeper.server.execution.Executions;
+import dev.sandkeeper.server.execution.OneOffRuns;
 import dev.sandkeeper.server.execution.SandboxFiles;
+import dev.sandkeeper.server.execution.TaskRunner;
+import dev.sandkeeper.server.execution.TestRunner;
 import dev.sandkeeper.server.ledger.Adjustments;
 import dev.sandkeeper.server.ledger.CostRepository;
 import dev.sandkeeper.server.ledger.Ledger;
@@ -71,7 +76,11 @@ public final class Api {
       Sandboxes sandboxes,
       TemplateRepository templates,
       Executions executions,
+      ExecutionInputs inputs,
+      OneOffRuns oneOffRuns,
+      TaskRunner taskRunner,
       SandboxFiles files,
+      Contexts contexts,
       Prices prices,
       ModelPrices modelPrices,
       CostEstimator estimator,
@@ -93,9 +102,11 @@ public final class Api {
     this.calls = calls;
     this.services =
         List.of(
-            new SandboxApi(calls, creator, sandboxes, costs, executions, events, clock),
-            new ExecutionApi(calls, executions),
+            new SandboxApi(calls, creator, sandboxes, costs, executions, oneOffRuns, events, clock),
+            new ExecutionApi(
+                calls, executions, inputs, taskRunner, new TestRunner(taskRunner), openStreams),
             new FileApi(calls, files, openStreams),
+            new ContextApi(calls, contexts),
             new TemplateApi(calls, templates),
             new PricingApi(calls, transactions, prices, modelPrices, estimator, auditLog, clock),
             new QuotaApi(calls, transactions, limits, llmSpend, auditLog, clock),

@@ -52,6 +52,7 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
       case SCOPE_MISSING -> Code.PERMISSION_DENIED;
       case SANDBOX_NOT_FOUND,
           EXECUTION_NOT_FOUND,
+          CONTEXT_NOT_FOUND,
           TEMPLATE_NOT_FOUND,
           TENANT_NOT_FOUND,
           LIMIT_NOT_FOUND,
@@ -67,6 +68,10 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
           SANDBOX_PAUSED,
           SANDBOX_ELSEWHERE,
           INTERPRETER_MISSING,
+          EXECUTION_FINISHED,
+          INPUT_NOT_OPEN,
+          INPUT_CLOSED,
+          NO_TERMINAL,
           NO_PRICE_FOR_TIER,
           NO_PRICE_FOR_MODEL,
           HOLD_ENDED,
@@ -78,11 +83,13 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
           Code.FAILED_PRECONDITION;
       case QUOTA_EXCEEDED,
           TOO_MANY_LIMITS,
+          TOO_MANY_CONTEXTS,
           SIZE_LIMIT_EXCEEDED,
           TOO_MANY_REQUESTS,
+          INPUT_FULL,
           TOO_MANY_WEBHOOKS ->
           Code.RESOURCE_EXHAUSTED;
-      case SEQUENCE_NOT_KEPT, REPORT_TOO_LARGE -> Code.OUT_OF_RANGE;
+      case SEQUENCE_NOT_KEPT, INPUT_GAP, REPORT_TOO_LARGE -> Code.OUT_OF_RANGE;
       case CONCURRENT_CHANGE, SANDBOX_TAKEN_OVER -> Code.ABORTED;
       case ENGINE_UNAVAILABLE, DATABASE_UNAVAILABLE, SHUTTING_DOWN -> Code.UNAVAILABLE;
       case DEADLINE_EXCEEDED -> Code.DEADLINE_EXCEEDED;

@@ -50,6 +50,38 @@ public final class EventStream {
   }
 
   /**
+   * Begins to send to one caller, with a message before the events and one behind them, and returns
+   * at once. The reader is closed at the end.
+   *
+   * @param first what the caller learns before any event
+   * @param response wraps an event
+   * @param last waits, behind the last event, for what the stream ends with
+   */
+  <R> void start(
+      Principal principal,
+      JournalReader reader,
+      ServerCallStreamObserver<R> observer,
+      R first,
+      Function<ExecutionEvent, R> response,
+      Last<R> last) {
+    PacedSender<R> sender = new PacedSender<>(observer);
+    sender.start(() -> {
+      try (reader) {
+        sender.send(first);
+        follow(principal, reader, () -> {}, event -> sender.send(response.apply(event)));
+        sender.send(last.await());
+      }
+    });
+  }
+
+  /** What a stream ends with. */
+  @FunctionalInterface
+  interface Last<R> {
+    /** Waits for it. */
+    R await() throws InterruptedException;
+  }
+
+  /**
    * Sends what there is and then what comes, until `finished`. Heartbeats are among it.
    *
    * @param open called once, before the first event is there, unless the caller has had them all

@@ -1,5 +1,6 @@
 package dev.sandkeeper.server.api;
 
+import com.google.protobuf.ByteString;
 import com.google.protobuf.Duration;
 import com.linecorp.armeria.common.HttpHeaderNames;
 import com.linecorp.armeria.common.HttpHeaders;
@@ -7,10 +8,13 @@ import com.linecorp.armeria.server.docs.DocServiceBuilder;
 import dev.sandkeeper.v1.Attribution;
 import dev.sandkeeper.v1.AuditServiceGrpc;
 import dev.sandkeeper.v1.Code;
+import dev.sandkeeper.v1.Command;
 import dev.sandkeeper.v1.CostServiceGrpc;
 import dev.sandkeeper.v1.CreateSandboxRequest;
 import dev.sandkeeper.v1.CreateWebhookRequest;
 import dev.sandkeeper.v1.ExecuteRequest;
+import dev.sandkeeper.v1.ExecutionServiceGrpc;
+import dev.sandkeeper.v1.ExpectedOutput;
 import dev.sandkeeper.v1.FileServiceGrpc;
 import dev.sandkeeper.v1.GetPriceAtRequest;
 import dev.sandkeeper.v1.GetQuotaRequest;
@@ -20,10 +24,16 @@ import dev.sandkeeper.v1.LimitPeriod;
 import dev.sandkeeper.v1.ListCostRecordsRequest;
 import dev.sandkeeper.v1.ListDirectoryRequest;
 import dev.sandkeeper.v1.PricingServiceGrpc;
+import dev.sandkeeper.v1.Program;
 import dev.sandkeeper.v1.QuotaServiceGrpc;
+import dev.sandkeeper.v1.RunOnceRequest;
+import dev.sandkeeper.v1.RunTasksRequest;
 import dev.sandkeeper.v1.SandboxServiceGrpc;
 import dev.sandkeeper.v1.SetLimitRequest;
+import dev.sandkeeper.v1.Task;
 import dev.sandkeeper.v1.TerminateSandboxRequest;
+import dev.sandkeeper.v1.TestCase;
+import dev.sandkeeper.v1.TestCodeRequest;
 import dev.sandkeeper.v1.VerifyAuditChainRequest;
 import dev.sandkeeper.v1.WebhookServiceGrpc;
 
@@ -56,6 +66,40 @@ final class ExampleRequests {
                     Code.newBuilder()
                         .setLanguage(Language.LANGUAGE_PYTHON)
                         .setSource("print(sum(range(10)))"))
+                .build())
+        .exampleRequests(
+            SandboxServiceGrpc.SERVICE_NAME,
+            "RunOnce",
+            RunOnceRequest.newBuilder().setCommand(Command.newBuilder().setShell("uname")).build())
+        .exampleRequests(
+            ExecutionServiceGrpc.SERVICE_NAME,
+            "RunTasks",
+            RunTasksRequest.newBuilder()
+                .setSandboxId(SANDBOX_ID)
+                .setMaxConcurrency(2)
+                .addTasks(
+                    Task.newBuilder()
+                        .setTaskId("task-1")
+                        .setCommand(Command.newBuilder().setShell("uname")))
+                .build())
+        .exampleRequests(
+            ExecutionServiceGrpc.SERVICE_NAME,
+            "TestCode",
+            TestCodeRequest.newBuilder()
+                .setSandboxId(SANDBOX_ID)
+                .setProgram(
+                    Program.newBuilder()
+                        .setCode(
+                            Code.newBuilder()
+                                .setLanguage(Language.LANGUAGE_PYTHON)
+                                .setSource("print(int(input()) * 2)")))
+                .setMaxConcurrency(2)
+                .addCases(
+                    TestCase.newBuilder()
+                        .setCaseId("case-1")
+                        .setStdin(ByteString.copyFromUtf8("21\n"))
+                        .setOutput(
+                            ExpectedOutput.newBuilder().setStdout(ByteString.copyFromUtf8("42\n"))))
                 .build())
         .exampleRequests(
             SandboxServiceGrpc.SERVICE_NAME,

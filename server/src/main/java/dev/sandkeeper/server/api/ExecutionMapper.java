@@ -2,35 +2,48 @@ package dev.sandkeeper.server.api;
 
 import com.google.protobuf.ByteString;
 import com.google.protobuf.UnsafeByteOperations;
+import dev.sandkeeper.server.base.ContextId;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionSpec;
 import dev.sandkeeper.server.engine.OutputStreamKind;
+import dev.sandkeeper.server.engine.Stdio;
 import dev.sandkeeper.server.execution.ExecutionRequest;
 import dev.sandkeeper.server.execution.NumberedEvent;
 import dev.sandkeeper.server.ledger.NanoUsd;
 import dev.sandkeeper.v1.BudgetWarning;
+import dev.sandkeeper.v1.CapturedOutput;
 import dev.sandkeeper.v1.Code;
 import dev.sandkeeper.v1.CodeError;
 import dev.sandkeeper.v1.Command;
 import dev.sandkeeper.v1.ExecuteRequest;
 import dev.sandkeeper.v1.Execution;
 import dev.sandkeeper.v1.ExecutionEvent;
+import dev.sandkeeper.v1.ExecutionResult;
 import dev.sandkeeper.v1.ExecutionState;
 import dev.sandkeeper.v1.FinishReason;
 import dev.sandkeeper.v1.Finished;
 import dev.sandkeeper.v1.Heartbeat;
 import dev.sandkeeper.v1.Language;
 import dev.sandkeeper.v1.Output;
+import dev.sandkeeper.v1.Refusal;
 import dev.sandkeeper.v1.Result;
 import dev.sandkeeper.v1.Started;
+import dev.sandkeeper.v1.Terminal;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.TreeMap;
 
 /** Executions and their events on the wire. */
 public final class ExecutionMapper {
+  private static final int DEFAULT_ROWS = 24;
+  private static final int DEFAULT_COLUMNS = 80;
+  private static final String DEFAULT_TERMINAL = "xterm-256color";
+
   private ExecutionMapper() {}
 
   /** Returns what is asked for. */
@@ -41,9 +54,24 @@ public final class ExecutionMapper {
         run(proto),
         Attributions.given(proto.getWorkingDirectory()),
         proto.getEnvironmentMap(),
-        proto.getStdin().toByteArray(),
+        stdio(proto),
+        inputs(proto.getInputsMap()),
         Times.fromProto(proto.hasDeadline(), proto.getDeadline()),
+        given(proto.getJournalSizeBytes()),
+        Times.fromProto(proto.hasKeepDuration(), proto.getKeepDuration()),
         Attributions.fromProto(proto.getAttribution()));
+  }
+
+  /** Returns files by path, in order. */
+  static Map<String, byte[]> inputs(Map<String, ByteString> files) {
+    Map<String, byte[]> inputs = new TreeMap<>();
+    files.forEach((path, content) -> inputs.put(path, content.toByteArray()));
+    return inputs;
+  }
+
+  /** Returns a number, of which 0 stands for none. */
+  static OptionalLong given(long number) {
+    return number == 0 ? OptionalLong.empty() : OptionalLong.of(number);
   }
 
   static Execution toProto(dev.sandkeeper.server.execution.Execution execution) {
@@ -97,11 +125,7 @@ public final class ExecutionMapper {
         proto.setResult(bundle);
       }
       case dev.sandkeeper.server.execution.ExecutionEvent.Failed failed ->
-          proto.setError(
-              CodeError.newBuilder()
-                  .setName(failed.error().name())
-                  .setValue(failed.error().value())
-                  .setTraceback(failed.error().traceback()));
+          proto.setError(toProto(failed.error()));
       case dev.sandkeeper.server.execution.ExecutionEvent.BudgetWarning warning ->
           proto.setBudgetWarning(
               BudgetWarning.newBuilder()
@@ -109,9 +133,52 @@ public final class ExecutionMapper {
                   .setRemainingNanoUsd(warning.remaining().value())
                   .setPaidUntilTime(Times.toProto(warning.paidUntil())));
       case dev.sandkeeper.server.execution.ExecutionEvent.Finished finished ->
-          proto.setFinished(finished(finished.end(), finished.duration(), finished.cost()));
+          proto.setFinished(toProto(finished));
     }
     return proto.build();
+  }
+
+  static ExecutionResult toProto(dev.sandkeeper.server.execution.ExecutionResult result) {
+    ExecutionResult.Builder proto = ExecutionResult.newBuilder();
+    switch (result) {
+      case dev.sandkeeper.server.execution.ExecutionResult.Ran ran -> {
+        proto
+            .setExecutionId(ran.executionId().value())
+            .setFinished(toProto(ran.finished()))
+            .setStdout(toProto(ran.stdout()))
+            .setStderr(toProto(ran.stderr()));
+        ran.error().map(ExecutionMapper::toProto).ifPresent(proto::setError);
+      }
+      case dev.sandkeeper.server.execution.ExecutionResult.Refused refused -> {
+        SandkeeperException refusal = refused.refusal();
+        proto.setRefusal(
+            Refusal.newBuilder()
+                .setReason(refusal.reason().name())
+                .setMessage(String.valueOf(refusal.getMessage()))
+                .putAllMetadata(refusal.context()));
+      }
+    }
+    return proto.build();
+  }
+
+  private static CapturedOutput toProto(dev.sandkeeper.server.execution.CapturedOutput output) {
+    return CapturedOutput.newBuilder()
+        .setData(UnsafeByteOperations.unsafeWrap(output.data()))
+        .setCut(output.cut())
+        .build();
+  }
+
+  private static CodeError toProto(dev.sandkeeper.server.engine.CodeError error) {
+    return CodeError.newBuilder()
+        .setName(error.name())
+        .setValue(error.value())
+        .setTraceback(error.traceback())
+        .build();
+  }
+
+  private static Finished toProto(
+      dev.sandkeeper.server.execution.ExecutionEvent.Finished finished) {
+    return finished(finished.end(), finished.duration(), finished.cost());
   }
 
   /** Returns the event that says the stream is alive. */
@@ -122,14 +189,32 @@ public final class ExecutionMapper {
         .build();
   }
 
-  private static ExecutionSpec.Run run(ExecuteRequest proto) {
+  private static Stdio stdio(ExecuteRequest proto) {
+    return new Stdio(
+        proto.getStdin().toByteArray(),
+        proto.getKeepStdinOpen(),
+        proto.hasTerminal() ? Optional.of(terminal(proto.getTerminal())) : Optional.empty());
+  }
+
+  private static dev.sandkeeper.server.engine.Terminal terminal(Terminal proto) {
+    return new dev.sandkeeper.server.engine.Terminal(
+        proto.getRows() == 0 ? DEFAULT_ROWS : proto.getRows(),
+        proto.getColumns() == 0 ? DEFAULT_COLUMNS : proto.getColumns(),
+        proto.getName().isEmpty() ? DEFAULT_TERMINAL : proto.getName());
+  }
+
+  /** Returns what is to be run, without where. */
+  static ExecutionSpec.Run run(ExecuteRequest proto) {
     return switch (proto.getRunCase()) {
       case COMMAND -> command(proto.getCommand());
       case CODE -> {
-        if (proto.getCode().getLanguage() != Language.LANGUAGE_BASH) {
+        if (proto.getCode().getLanguage() != Language.LANGUAGE_BASH
+            || !proto.getCode().getContextId().isEmpty()) {
           requireAbsent("working_directory", !proto.getWorkingDirectory().isEmpty());
           requireAbsent("environment", proto.getEnvironmentCount() > 0);
           requireAbsent("stdin", !proto.getStdin().isEmpty());
+          requireAbsent("keep_stdin_open", proto.getKeepStdinOpen());
+          requireAbsent("terminal", proto.hasTerminal());
         }
         yield code(proto.getCode());
       }
@@ -138,7 +223,8 @@ public final class ExecutionMapper {
     };
   }
 
-  private static ExecutionSpec.Command command(Command command) {
+  /** Returns the command that is to be run. */
+  static ExecutionSpec.Command command(Command command) {
     if (!command.getShell().isEmpty()) {
       return new ExecutionSpec.Command(List.of("/bin/bash", "-c", command.getShell()));
     }
@@ -151,26 +237,38 @@ public final class ExecutionMapper {
 
   private static ExecutionSpec.Code code(Code code) {
     return new ExecutionSpec.Code(
-        switch (code.getLanguage()) {
-          case LANGUAGE_PYTHON -> ExecutionSpec.Language.PYTHON;
-          case LANGUAGE_BASH -> ExecutionSpec.Language.BASH;
-          case LANGUAGE_JAVASCRIPT -> ExecutionSpec.Language.JAVASCRIPT;
-          case LANGUAGE_UNSPECIFIED, UNRECOGNIZED ->
-              throw new IllegalArgumentException("language: " + code.getLanguage());
-        },
+        language(code.getLanguage()),
         code.getSource(),
-        Optional.empty());
+        Attributions.given(code.getContextId()).map(ContextId::new));
+  }
+
+  static ExecutionSpec.Language language(Language language) {
+    return switch (language) {
+      case LANGUAGE_PYTHON -> ExecutionSpec.Language.PYTHON;
+      case LANGUAGE_BASH -> ExecutionSpec.Language.BASH;
+      case LANGUAGE_JAVASCRIPT -> ExecutionSpec.Language.JAVASCRIPT;
+      case LANGUAGE_UNSPECIFIED, UNRECOGNIZED ->
+          throw new IllegalArgumentException("language: " + language);
+    };
   }
 
   /** A context that lives on has its own folder and environment, which one cell does not change. */
   private static void requireAbsent(String field, boolean present) {
     if (present) {
       throw SandkeeperException.invalidField(
-          field, "given (expected: absent for Python and JavaScript, whose context lives on)");
+          field, "given (expected: absent for code in a context, which lives on)");
     }
   }
 
-  private static Language toProto(ExecutionSpec.Language language) {
+  /** Refuses a context where code runs that is alone in its sandbox, or a process of its own. */
+  static void requireNoContext(String field, Code code) {
+    if (!code.getContextId().isEmpty()) {
+      throw SandkeeperException.invalidField(
+          field + ".context_id", code.getContextId() + " (expected: absent)");
+    }
+  }
+
+  static Language toProto(ExecutionSpec.Language language) {
     return switch (language) {
       case PYTHON -> Language.LANGUAGE_PYTHON;
       case BASH -> Language.LANGUAGE_BASH;

@@ -1,26 +1,42 @@
 package dev.sandkeeper.server.api;
 
+import com.google.protobuf.ByteString;
 import com.google.protobuf.UnsafeByteOperations;
 import dev.sandkeeper.server.base.Principal;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.Scope;
+import dev.sandkeeper.server.execution.Execution;
 import dev.sandkeeper.server.execution.FileRange;
+import dev.sandkeeper.server.execution.OutputHash;
 import dev.sandkeeper.server.execution.SandboxFiles;
+import dev.sandkeeper.v1.CollectArtifactsEnd;
+import dev.sandkeeper.v1.CollectArtifactsRequest;
+import dev.sandkeeper.v1.CollectArtifactsResponse;
 import dev.sandkeeper.v1.FileServiceGrpc;
+import dev.sandkeeper.v1.GetUploadRequest;
+import dev.sandkeeper.v1.GetUploadResponse;
 import dev.sandkeeper.v1.ListDirectoryRequest;
 import dev.sandkeeper.v1.ListDirectoryResponse;
+import dev.sandkeeper.v1.MakeDirectoryRequest;
+import dev.sandkeeper.v1.MakeDirectoryResponse;
+import dev.sandkeeper.v1.MoveRequest;
+import dev.sandkeeper.v1.MoveResponse;
+import dev.sandkeeper.v1.ReadFileEnd;
 import dev.sandkeeper.v1.ReadFileRequest;
 import dev.sandkeeper.v1.ReadFileResponse;
 import dev.sandkeeper.v1.RemoveRequest;
 import dev.sandkeeper.v1.RemoveResponse;
 import dev.sandkeeper.v1.StatRequest;
 import dev.sandkeeper.v1.StatResponse;
+import dev.sandkeeper.v1.WatchDirectoryRequest;
+import dev.sandkeeper.v1.WatchDirectoryResponse;
 import dev.sandkeeper.v1.WriteFileRequest;
 import dev.sandkeeper.v1.WriteFileResponse;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import java.nio.ByteBuffer;
+import java.util.UUID;
 import org.jspecify.annotations.Nullable;
 
 /** FileService. */
@@ -46,21 +62,71 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
     calls.validate(request);
     PacedSender<ReadFileResponse> sender =
         new PacedSender<>((ServerCallStreamObserver<ReadFileResponse>) observer);
-    sender.start(() ->
-        openStreams.run(
+    sender.start(() -> openStreams.run(principal, () -> send(principal, request, sender)));
+  }
+
+  @Override
+  public void collectArtifacts(
+      CollectArtifactsRequest request, StreamObserver<CollectArtifactsResponse> observer) {
+    Principal principal = calls.begin(Scope.READ);
+    calls.validate(request);
+    PacedSender<CollectArtifactsResponse> sender =
+        new PacedSender<>((ServerCallStreamObserver<CollectArtifactsResponse>) observer);
+    sender.start(() -> openStreams.run(principal, () -> send(principal, request, sender)));
+  }
+
+  private void send(
+      Principal principal,
+      CollectArtifactsRequest request,
+      PacedSender<CollectArtifactsResponse> sender) {
+    OutputHash hash = new OutputHash();
+    int count =
+        files.collect(
             principal,
-            () ->
-                files.read(
-                    principal,
-                    new SandboxId(request.getSandboxId()),
-                    request.getPath(),
-                    _ -> new FileRange(request.getOffset(), request.getLength()),
-                    file ->
-                        sender.send(
-                            ReadFileResponse.newBuilder()
-                                .setFile(FileMapper.toProto(file))
-                                .build()),
-                    chunk -> sender.send(data(chunk)))));
+            new SandboxId(request.getSandboxId()),
+            request.getPath(),
+            request.getPatternsList(),
+            chunk ->
+                sender.send(
+                    CollectArtifactsResponse.newBuilder().setData(hashed(chunk, hash)).build()));
+    Execution.OutputDigest sent = hash.finish();
+    sender.send(
+        CollectArtifactsResponse.newBuilder()
+            .setEnd(
+                CollectArtifactsEnd.newBuilder()
+                    .setSha256(ByteString.copyFrom(sent.sha256()))
+                    .setSentBytes(sent.bytes())
+                    .setFileCount(count))
+            .build());
+  }
+
+  /** Copies the bytes, as the engine's buffer is good for this call only. */
+  private static ByteString hashed(ByteBuffer chunk, OutputHash hash) {
+    byte[] data = new byte[chunk.remaining()];
+    chunk.get(data);
+    hash.update(ByteBuffer.wrap(data));
+    return UnsafeByteOperations.unsafeWrap(data);
+  }
+
+  private void send(
+      Principal principal, ReadFileRequest request, PacedSender<ReadFileResponse> sender) {
+    OutputHash hash = new OutputHash();
+    files.read(
+        principal,
+        new SandboxId(request.getSandboxId()),
+        request.getPath(),
+        _ -> new FileRange(request.getOffset(), request.getLength()),
+        file ->
+            sender.send(ReadFileResponse.newBuilder().setFile(FileMapper.toProto(file)).build()),
+        chunk -> sender.send(ReadFileResponse.newBuilder().setData(hashed(chunk, hash)).build()));
+    Execution.OutputDigest sent = hash.finish();
+    sender.send(
+        ReadFileResponse.newBuilder()
+            .setEnd(
+                ReadFileEnd.newBuilder()
+                    .setSha256(ByteString.copyFrom(sent.sha256()))
+                    .setSentBytes(sent.bytes()))
+            .build());
   }
 
   @Override
@@ -74,7 +140,11 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
             ListDirectoryResponse.newBuilder()
                 .addAllFiles(
                     files
-                        .list(principal, new SandboxId(request.getSandboxId()), request.getPath())
+                        .list(
+                            principal,
+                            new SandboxId(request.getSandboxId()),
+                            request.getPath(),
+                            Math.max(1, request.getDepth()))
                         .stream()
                         .map(FileMapper::toProto)
                         .toList())
@@ -97,6 +167,57 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
   }
 
   @Override
+  public void getUpload(GetUploadRequest request, StreamObserver<GetUploadResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.READ,
+        principal ->
+            GetUploadResponse.newBuilder()
+                .setReceivedBytes(
+                    files.uploadedBytes(
+                        principal,
+                        new SandboxId(request.getSandboxId()),
+                        UUID.fromString(request.getUploadId())))
+                .build());
+  }
+
+  @Override
+  public void makeDirectory(
+      MakeDirectoryRequest request, StreamObserver<MakeDirectoryResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.RUN,
+        principal ->
+            MakeDirectoryResponse.newBuilder()
+                .setFile(
+                    FileMapper.toProto(
+                        files.makeDirectory(
+                            principal, new SandboxId(request.getSandboxId()), request.getPath())))
+                .build());
+  }
+
+  @Override
+  public void move(MoveRequest request, StreamObserver<MoveResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.RUN,
+        principal ->
+            MoveResponse.newBuilder()
+                .setFile(
+                    FileMapper.toProto(
+                        files.move(
+                            principal,
+                            new SandboxId(request.getSandboxId()),
+                            request.getPath(),
+                            request.getToPath(),
+                            request.getReplace())))
+                .build());
+  }
+
+  @Override
   public void remove(RemoveRequest request, StreamObserver<RemoveResponse> observer) {
     calls.answer(
         request,
@@ -112,15 +233,37 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
         });
   }
 
-  private static ReadFileResponse data(ByteBuffer chunk) {
-    byte[] copy = new byte[chunk.remaining()]; // the engine's buffer is good for this call only
-    chunk.get(copy);
-    return ReadFileResponse.newBuilder().setData(UnsafeByteOperations.unsafeWrap(copy)).build();
+  @Override
+  public void watchDirectory(
+      WatchDirectoryRequest request, StreamObserver<WatchDirectoryResponse> observer) {
+    Principal principal = calls.begin(Scope.READ);
+    calls.validate(request);
+    PacedSender<WatchDirectoryResponse> sender =
+        new PacedSender<>((ServerCallStreamObserver<WatchDirectoryResponse>) observer);
+    sender.start(() ->
+        openStreams.run(
+            principal,
+            () ->
+                files.watch(
+                    principal,
+                    new SandboxId(request.getSandboxId()),
+                    request.getPath(),
+                    directory ->
+                        sender.send(
+                            WatchDirectoryResponse.newBuilder()
+                                .setDirectory(FileMapper.toProto(directory))
+                                .build()),
+                    change ->
+                        sender.send(
+                            WatchDirectoryResponse.newBuilder()
+                                .setChange(FileMapper.toProto(change))
+                                .build()))));
   }
 
   /**
-   * Takes an upload; whatever ends it early leaves nothing in the sandbox. Its messages come one
-   * after the other, but its end may come from elsewhere.
+   * Takes an upload; whatever ends it early leaves nothing in the sandbox, but for what can be gone
+   * on with where it broke. Its messages come one after the other, but its end may come from
+   * elsewhere.
    */
   private final class UploadObserver implements StreamObserver<WriteFileRequest> {
     private final Principal principal;
@@ -146,7 +289,7 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
 
     @Override
     public synchronized void onError(Throwable cause) {
-      abort();
+      leave();
     }
 
     @Override
@@ -164,7 +307,7 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
 
     private synchronized void endEarly(SandkeeperException failure) {
       if (!over) {
-        abort();
+        leave();
         observer.onError(failure);
       }
     }
@@ -181,7 +324,8 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
               files.write(
                   principal,
                   new SandboxId(request.getTarget().getSandboxId()),
-                  request.getTarget().getPath());
+                  request.getTarget().getPath(),
+                  FileMapper.terms(request.getTarget()));
         }
         case DATA -> require(upload).append(request.getData().asReadOnlyByteBuffer());
         case PART_NOT_SET -> throw new IllegalStateException("refused by the contract's rules");
@@ -209,6 +353,15 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
       SandboxFiles.Upload begun = upload;
       if (begun != null) {
         begun.abort();
+      }
+    }
+
+    /** It broke, for no fault of its own. */
+    private void leave() {
+      end();
+      SandboxFiles.Upload begun = upload;
+      if (begun != null) {
+        begun.leave();
       }
     }
 

@@ -26,6 +26,11 @@ final class RequestKeys {
     return new RequestKey(id, hash(content));
   }
 
+  /** Returns the key of something that cannot be repeated. */
+  static RequestKey fresh() {
+    return new RequestKey(UUID.randomUUID(), new byte[32]);
+  }
+
   private static byte[] hash(Message content) {
     try {
       MessageDigest digest = MessageDigest.getInstance("SHA-256");

@@ -4,9 +4,12 @@ import dev.sandkeeper.server.base.BillingClock;
 import dev.sandkeeper.server.base.ExecutionId;
 import dev.sandkeeper.server.base.Page;
 import dev.sandkeeper.server.base.Principal;
+import dev.sandkeeper.server.base.RequestKey;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.Scope;
 import dev.sandkeeper.server.execution.Executions;
+import dev.sandkeeper.server.execution.OneOffRun;
+import dev.sandkeeper.server.execution.OneOffRuns;
 import dev.sandkeeper.server.ledger.CostRepository;
 import dev.sandkeeper.server.sandbox.Sandbox;
 import dev.sandkeeper.server.sandbox.SandboxCreator;
@@ -28,7 +31,12 @@ import dev.sandkeeper.v1.PauseSandboxRequest;
 import dev.sandkeeper.v1.PauseSandboxResponse;
 import dev.sandkeeper.v1.ResumeSandboxRequest;
 import dev.sandkeeper.v1.ResumeSandboxResponse;
+import dev.sandkeeper.v1.RunCreated;
+import dev.sandkeeper.v1.RunOnceRequest;
+import dev.sandkeeper.v1.RunOnceResponse;
+import dev.sandkeeper.v1.RunSettled;
 import dev.sandkeeper.v1.SandboxServiceGrpc;
+import dev.sandkeeper.v1.SandboxUsage;
 import dev.sandkeeper.v1.TerminateSandboxRequest;
 import dev.sandkeeper.v1.TerminateSandboxResponse;
 import io.grpc.stub.ServerCallStreamObserver;
@@ -44,6 +52,7 @@ final class SandboxApi extends SandboxServiceGrpc.SandboxServiceImplBase {
   private final Sandboxes sandboxes;
   private final CostRepository costs;
   private final Executions executions;
+  private final OneOffRuns oneOffRuns;
   private final EventStream eventStream;
   private final BillingClock clock;
 
@@ -53,6 +62,7 @@ final class SandboxApi extends SandboxServiceGrpc.SandboxServiceImplBase {
       Sandboxes sandboxes,
       CostRepository costs,
       Executions executions,
+      OneOffRuns oneOffRuns,
       EventStream eventStream,
       BillingClock clock) {
     this.calls = calls;
@@ -60,6 +70,7 @@ final class SandboxApi extends SandboxServiceGrpc.SandboxServiceImplBase {
     this.sandboxes = sandboxes;
     this.costs = costs;
     this.executions = executions;
+    this.oneOffRuns = oneOffRuns;
     this.eventStream = eventStream;
     this.clock = clock;
   }
@@ -176,11 +187,12 @@ final class SandboxApi extends SandboxServiceGrpc.SandboxServiceImplBase {
         Scope.READ,
         principal -> {
           Sandbox sandbox = sandboxes.require(principal, new SandboxId(request.getSandboxId()));
-          return GetSandboxUsageResponse.newBuilder()
-              .setUsage(
-                  MoneyMapper.toProto(costs.usage(sandbox.sandboxId(), clock.now()).orElseThrow()))
-              .build();
+          return GetSandboxUsageResponse.newBuilder().setUsage(usage(sandbox)).build();
         });
+  }
+
+  private SandboxUsage usage(Sandbox sandbox) {
+    return MoneyMapper.toProto(costs.usage(sandbox.sandboxId(), clock.now()).orElseThrow());
   }
 
   @Override
@@ -205,5 +217,36 @@ final class SandboxApi extends SandboxServiceGrpc.SandboxServiceImplBase {
             principal, new ExecutionId(request.getExecutionId()), request.getAfterSequence()),
         (ServerCallStreamObserver<AttachExecutionResponse>) observer,
         event -> AttachExecutionResponse.newBuilder().setEvent(event).build());
+  }
+
+  @Override
+  public void runOnce(RunOnceRequest request, StreamObserver<RunOnceResponse> observer) {
+    Principal principal = calls.begin(Scope.RUN);
+    calls.validate(request);
+    RequestKey key = RunOnceMapper.key(request);
+    OneOffRun run =
+        oneOffRuns.start(
+            principal, RunOnceMapper.sandbox(request, key), RunOnceMapper.execution(request, key));
+    eventStream.start(
+        principal,
+        run.events(),
+        (ServerCallStreamObserver<RunOnceResponse>) observer,
+        RunOnceResponse.newBuilder()
+            .setCreated(
+                RunCreated.newBuilder()
+                    .setSandbox(SandboxMapper.toProto(run.sandbox()))
+                    .setExecutionId(run.executionId().value()))
+            .build(),
+        event -> RunOnceResponse.newBuilder().setEvent(event).build(),
+        () -> settled(run.awaitEnded()));
+  }
+
+  private RunOnceResponse settled(Sandbox sandbox) {
+    return RunOnceResponse.newBuilder()
+        .setSettled(
+            RunSettled.newBuilder()
+                .setSandbox(SandboxMapper.toProto(sandbox))
+                .setUsage(usage(sandbox)))
+        .build();
   }
 }

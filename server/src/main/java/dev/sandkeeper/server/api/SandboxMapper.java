@@ -19,14 +19,23 @@ final class SandboxMapper {
   private SandboxMapper() {}
 
   static CreateSandbox fromProto(CreateSandboxRequest proto) {
-    RequestKey key =
-        RequestKeys.of(proto.getRequestId(), proto.toBuilder().clearRequestId().build());
+    return fromProto(
+        proto, RequestKeys.of(proto.getRequestId(), proto.toBuilder().clearRequestId().build()));
+  }
+
+  /**
+   * Returns what is asked for.
+   *
+   * @param key goes before the request's own id
+   */
+  static CreateSandbox fromProto(CreateSandboxRequest proto, RequestKey key) {
     return new CreateSandbox(
         key,
         template(proto.getTemplate()),
         given(proto.getResources().getCpuCores()),
         given(proto.getResources().getMemoryMib()),
         Times.fromProto(proto.hasTimeout(), proto.getTimeout()),
+        Times.fromProto(proto.hasIdleTimeout(), proto.getIdleTimeout()),
         fromProto(proto.getOnExhaustion()),
         Attributions.fromProto(proto.getAttribution()),
         proto.getMetadataMap(),
@@ -53,6 +62,7 @@ final class SandboxMapper {
             .setTimeout(Times.toProto(sandbox.timeout()))
             .setCreateTime(Times.toProto(sandbox.createTime()))
             .setExpireTime(Times.toProto(sandbox.expireTime()));
+    sandbox.idleTimeout().map(Times::toProto).ifPresent(proto::setIdleTimeout);
     sandbox.startTime().map(Times::toProto).ifPresent(proto::setStartTime);
     sandbox.endTime().map(Times::toProto).ifPresent(proto::setEndTime);
     sandbox.endReason().map(SandboxMapper::toProto).ifPresent(proto::setEndReason);
@@ -121,6 +131,7 @@ final class SandboxMapper {
     return switch (reason) {
       case TERMINATED -> SandboxEndReason.SANDBOX_END_REASON_TERMINATED;
       case TIMEOUT -> SandboxEndReason.SANDBOX_END_REASON_TIMEOUT;
+      case IDLE -> SandboxEndReason.SANDBOX_END_REASON_IDLE;
       case BUDGET_EXHAUSTED -> SandboxEndReason.SANDBOX_END_REASON_BUDGET_EXHAUSTED;
       case OUT_OF_MEMORY -> SandboxEndReason.SANDBOX_END_REASON_OUT_OF_MEMORY;
       case ENGINE_FAILED -> SandboxEndReason.SANDBOX_END_REASON_ENGINE_FAILED;

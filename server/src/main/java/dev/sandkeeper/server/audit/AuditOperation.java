@@ -10,10 +10,14 @@ public enum AuditOperation {
   RUN_COMMAND("run_command"),
   /** An execution was sent a signal. */
   SIGNAL("signal"),
+  /** An execution was sent input, or its input was closed. */
+  INPUT("input"),
   /** A file or folder was read, listed or looked up. */
   FILE_READ("file_read"),
   /** A file was written, or a file or folder removed. */
   FILE_WRITE("file_write"),
+  /** A context was created, interrupted, restarted or deleted. */
+  CONTEXT_CHANGE("context_change"),
   /** A sandbox was paused. */
   PAUSE("pause"),
   /** A sandbox was resumed, or refused. */

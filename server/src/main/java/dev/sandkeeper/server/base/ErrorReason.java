@@ -15,6 +15,8 @@ public enum ErrorReason {
   SANDBOX_NOT_FOUND,
   /** No such execution, or not one the caller may see. */
   EXECUTION_NOT_FOUND,
+  /** The sandbox has no context of that id. */
+  CONTEXT_NOT_FOUND,
   /** No template of that name. */
   TEMPLATE_NOT_FOUND,
   /** No such tenant. */
@@ -51,6 +53,14 @@ public enum ErrorReason {
   SANDBOX_TAKEN_OVER,
   /** The sandbox's template has no interpreter for the language of the code. */
   INTERPRETER_MISSING,
+  /** The execution is over, and takes nothing more. */
+  EXECUTION_FINISHED,
+  /** The execution was started without keeping its standard input open. */
+  INPUT_NOT_OPEN,
+  /** The execution's standard input was closed, by a call or by the program. */
+  INPUT_CLOSED,
+  /** The execution has no terminal. */
+  NO_TERMINAL,
   /** The hold was settled or released before, otherwise than asked for now. */
   HOLD_ENDED,
   /** A cost record cannot be corrected so. */
@@ -69,16 +79,22 @@ public enum ErrorReason {
   QUOTA_EXCEEDED,
   /** The tenant has as many limits as it may have. */
   TOO_MANY_LIMITS,
+  /** The sandbox has as many contexts as it may. */
+  TOO_MANY_CONTEXTS,
   /** More bytes than the operation allows, or the sandbox's disk is full. */
   SIZE_LIMIT_EXCEEDED,
   /** More at once than the server allows. */
   TOO_MANY_REQUESTS,
+  /** As much input waits as may, for a program that does not read. */
+  INPUT_FULL,
   /** The tenant has as many webhooks as it may. */
   TOO_MANY_WEBHOOKS,
   /** A report has more rows than one may have. */
   REPORT_TOO_LARGE,
   /** The events asked for are no longer kept. */
   SEQUENCE_NOT_KEPT,
+  /** Input behind what was sent so far; the next offset is in the metadata as nextOffset. */
+  INPUT_GAP,
   /** Another call changed the same thing first. */
   CONCURRENT_CHANGE,
   /** The engine cannot be reached or cannot start sandboxes now. */

@@ -119,13 +119,22 @@ public record Configuration(
   public record Execution(
       long journalBytes,
       Duration keep,
+      long maxJournalBytes,
+      Duration maxKeep,
       int maxKept,
       int maxRunning,
+      int maxContexts,
       Duration defaultDeadline,
       Duration heartbeatInterval) {}
 
   /** File transfers. */
-  public record Files(long maxUploadBytes, long maxDownloadBytes, int maxEntries) {}
+  public record Files(
+      long maxUploadBytes,
+      long maxDownloadBytes,
+      int maxEntries,
+      int maxWatches,
+      int maxPartialUploads,
+      Duration keepPartialUploads) {}
 
   /** Alerts by webhook. */
   public record Alerts(

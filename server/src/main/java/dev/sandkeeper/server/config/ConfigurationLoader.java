@@ -110,9 +110,12 @@ public final class ConfigurationLoader {
                     "sandbox.sweep-interval", Duration.ofMillis(100), Duration.ofMinutes(10))),
             new Configuration.Execution(
                 reader.bytes("execution.journal-size", 64 * KIB, GIB),
-                reader.duration("execution.keep", Duration.ZERO, Duration.ofDays(1)),
+                reader.duration("execution.keep", Duration.ofSeconds(1), Duration.ofDays(1)),
+                reader.bytes("execution.max-journal-size", 64 * KIB, GIB),
+                reader.duration("execution.max-keep", Duration.ofSeconds(1), Duration.ofDays(7)),
                 reader.integer("execution.max-kept", 1, 100_000),
                 reader.integer("execution.max-running", 1, 1000),
+                reader.integer("execution.max-contexts", 1, 32),
                 reader.duration(
                     "execution.default-deadline", Duration.ofSeconds(1), Duration.ofHours(24)),
                 reader.duration(
@@ -120,7 +123,11 @@ public final class ConfigurationLoader {
             new Configuration.Files(
                 reader.bytes("files.max-upload-size", KIB, TIB),
                 reader.bytes("files.max-download-size", KIB, TIB),
-                reader.integer("files.max-entries", 1, 100_000)),
+                reader.integer("files.max-entries", 1, 100_000),
+                reader.integer("files.max-watches", 1, 24),
+                reader.integer("files.max-partial-uploads", 1, 1000),
+                reader.duration(
+                    "files.keep-partial-uploads", Duration.ofSeconds(1), Duration.ofDays(1))),
             new Configuration.Alerts(
                 reader.flag("alerts.allow-private-addresses"),
                 reader.integer("alerts.max-webhooks", 1, 100),

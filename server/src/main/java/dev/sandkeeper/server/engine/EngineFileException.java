@@ -36,12 +36,26 @@ public final class EngineFileException extends RuntimeException {
     NOT_A_DIRECTORY,
     /** A folder where a file is needed. */
     IS_A_DIRECTORY,
-    /** A folder that still holds something, without {@code recursive}. */
+    /** A folder that still holds something and would have to go. */
     NOT_EMPTY,
+    /** Something is there already, and is not to be replaced. */
+    EXISTS,
+    /** A move of something onto itself or below itself. */
+    INTO_ITSELF,
     PERMISSION,
     NO_SPACE,
     /** More bytes or entries than the call allows. */
     TOO_LARGE,
+    /** As many broken uploads wait to be continued as may. */
+    TOO_MANY_UPLOADS,
+    /** Not an archive, or one with an entry, named by the path, that is not taken. */
+    BAD_ARCHIVE,
+    /** The upload is being continued by somebody else. */
+    UPLOAD_BUSY,
+    /** Less of the upload has come than it is to go on behind. */
+    UPLOAD_OFFSET,
+    /** The machine's kernel has no more watches to give. */
+    TOO_MANY_WATCHES,
     /** Empty, too long, with NUL or a {@code ..} component. */
     INVALID_PATH,
     /**

@@ -2,6 +2,7 @@ package dev.sandkeeper.server.engine;
 
 import dev.sandkeeper.server.base.SandboxId;
 import java.time.Duration;
+import java.util.List;
 import java.util.Set;
 import java.util.function.Consumer;
 
@@ -28,6 +29,20 @@ public interface EngineSandbox {
    *     paused
    */
   EngineExecution start(ExecutionSpec spec, ExecutionListener listener);
+
+  /**
+   * Goes on with executions that were started through an earlier engine object. Called once, after
+   * {@link SandboxEngine#adopt}: whatever else still runs of that engine's executions is ended, as
+   * nobody wants to hear of it.
+   *
+   * <p>Each listener is told what it was not told before, from the first byte to the end, as after
+   * {@link #start}. An execution that the sandbox knows nothing of, or whose end is not known,
+   * finishes as {@code LOST}.
+   *
+   * @param executions at most once each
+   * @return their handles, in the same order
+   */
+  List<EngineExecution> takeUp(List<RunningExecution> executions);
 
   /** Returns the usage since creation, cumulative; absent parts could not be measured. */
   UsageReading usage();
@@ -63,6 +78,9 @@ public interface EngineSandbox {
    * @param callback told why and with what final usage
    */
   void onEnd(Consumer<SandboxEnd> callback);
+
+  /** Returns the contexts of the sandbox. */
+  EngineContexts contexts();
 
   /** Returns the files of the sandbox, which can be reached while it is not paused. */
   EngineFiles files();

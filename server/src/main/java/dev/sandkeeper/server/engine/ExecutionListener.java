@@ -5,7 +5,8 @@ import java.util.Map;
 
 /**
  * Is told what an execution does. Called on one thread per execution, in order, and ends with
- * exactly one {@link #finished}.
+ * exactly one {@link #finished}, unless the engine object is closed before: then a later one goes
+ * on, see {@link EngineSandbox#takeUp}.
  */
 public interface ExecutionListener {
 
@@ -20,9 +21,10 @@ public interface ExecutionListener {
    * The program wrote. May block: that is the back-pressure, which in the end blocks the program.
    *
    * @param kind the stream
+   * @param offset how many bytes the program wrote to the stream before
    * @param bytes not empty; valid during the call only
    */
-  void output(OutputStreamKind kind, ByteBuffer bytes);
+  void output(OutputStreamKind kind, long offset, ByteBuffer bytes);
 
   /**
    * Code came to a value.
@@ -42,6 +44,8 @@ public interface ExecutionListener {
    * The execution is over; nothing is called after this.
    *
    * @param end how
+   * @param kept to be run once the end is written down and before anyone hears of it: only then
+   *     does the engine forget the execution; not to be run when it could not be
    */
-  void finished(ExecutionEnd end);
+  void finished(ExecutionEnd end, Runnable kept);
 }

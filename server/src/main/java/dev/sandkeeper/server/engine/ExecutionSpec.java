@@ -1,5 +1,6 @@
 package dev.sandkeeper.server.engine;
 
+import dev.sandkeeper.server.base.ContextId;
 import dev.sandkeeper.server.base.ExecutionId;
 import java.time.Duration;
 import java.util.List;
@@ -14,7 +15,7 @@ import java.util.Optional;
  * @param workingDirectory a folder inside the sandbox, relative to the user's home unless absolute;
  *     empty is the home itself
  * @param environment variables on top of the sandbox's
- * @param stdin the bytes the program reads before end of file; not copied, so left alone after
+ * @param stdio its standard streams
  * @param deadline the whole process tree is ended after this time, greater than zero
  */
 public record ExecutionSpec(
@@ -22,7 +23,7 @@ public record ExecutionSpec(
     Run run,
     Optional<String> workingDirectory,
     Map<String, String> environment,
-    byte[] stdin,
+    Stdio stdio,
     Duration deadline) {
 
   public ExecutionSpec {
@@ -54,10 +55,11 @@ public record ExecutionSpec(
    *
    * @param language its language
    * @param source the code, any size the caller allows, not empty
-   * @param contextId the interpreter whose variables it shares; empty is the sandbox's default one.
-   *     Python and JavaScript keep one each; every Bash run is a process of its own
+   * @param contextId the interpreter whose variables it shares, of the same language; empty is the
+   *     sandbox's default one, and for Bash a process of its own
    */
-  public record Code(Language language, String source, Optional<String> contextId) implements Run {
+  public record Code(Language language, String source, Optional<ContextId> contextId)
+      implements Run {
     public Code {
       if (source.isEmpty()) {
         throw new IllegalArgumentException("source is empty (expected: some code)");

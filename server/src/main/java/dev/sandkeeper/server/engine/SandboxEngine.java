@@ -26,9 +26,9 @@ public interface SandboxEngine extends AutoCloseable {
   EngineSandbox create(SandboxSpec spec);
 
   /**
-   * Takes up a sandbox that was started by an earlier engine object over the same place. Its
-   * in-flight executions are ended; files and interpreter contexts live on. One that is paused
-   * stays so, and its executions are ended when it is resumed.
+   * Takes up a sandbox that was started by an earlier engine object over the same place. Its files,
+   * interpreter contexts and executions live on; what becomes of the executions is said by {@link
+   * EngineSandbox#takeUp}. One that is paused stays so.
    *
    * @param id the sandbox
    * @param generation the generation it was created with; another one is not adopted

@@ -22,12 +22,13 @@ import java.util.OptionalInt;
 import java.util.OptionalLong;
 
 /**
- * The journal's bytes for an event: {@code length:int32, type:int8, sequence:int64, time:int64
- * microseconds, payload}. The length counts everything behind itself.
+ * The journal's bytes for an event: {@code length:int32, type:int8, sequence:int64, told:int64,
+ * time:int64 microseconds, payload}. The length counts everything behind itself; told is how many
+ * of the events up to this one the engine told of.
  */
 final class EventCodec {
   /** Bytes before the payload, the length included. */
-  static final int HEADER_BYTES = Integer.BYTES + 1 + Long.BYTES + Long.BYTES;
+  static final int HEADER_BYTES = Integer.BYTES + 1 + 3 * Long.BYTES;
 
   private static final byte STARTED = 1;
   private static final byte STDOUT = 2;
@@ -39,21 +40,30 @@ final class EventCodec {
 
   private EventCodec() {}
 
+  /**
+   * What an event's header says.
+   *
+   * @param bytes of the whole event, the length included
+   * @param finished whether it is the last
+   */
+  record Head(long bytes, long sequence, long told, boolean finished) {}
+
   /** Returns the header and payload of output, without copying the data. */
   static ByteBuffer[] encodeOutput(
-      long sequence, Instant time, OutputStreamKind kind, ByteBuffer data, long offset) {
+      long sequence, long told, Instant time, OutputStreamKind kind, ByteBuffer data, long offset) {
     byte type = kind == OutputStreamKind.STDOUT ? STDOUT : STDERR;
     ByteBuffer head = ByteBuffer.allocate(HEADER_BYTES + Long.BYTES);
-    putHeader(head, type, sequence, time, Long.BYTES + data.remaining());
+    putHeader(head, type, sequence, told, time, Long.BYTES + data.remaining());
     head.putLong(offset).flip();
     return new ByteBuffer[] {head, data};
   }
 
   /** Returns the bytes of any event. */
-  static ByteBuffer[] encode(NumberedEvent numbered) {
+  static ByteBuffer[] encode(NumberedEvent numbered, long told) {
     if (numbered.event() instanceof ExecutionEvent.Output output) {
       return encodeOutput(
           numbered.sequence(),
+          told,
           numbered.time(),
           output.kind(),
           ByteBuffer.wrap(output.data()),
@@ -61,7 +71,8 @@ final class EventCodec {
     }
     byte[] payload = payload(numbered.event());
     ByteBuffer whole = ByteBuffer.allocate(HEADER_BYTES + payload.length);
-    putHeader(whole, type(numbered.event()), numbered.sequence(), numbered.time(), payload.length);
+    putHeader(
+        whole, type(numbered.event()), numbered.sequence(), told, numbered.time(), payload.length);
     whole.put(payload).flip();
     return new ByteBuffer[] {whole};
   }
@@ -70,15 +81,24 @@ final class EventCodec {
   static NumberedEvent decode(ByteBuffer bytes) {
     byte type = bytes.get();
     long sequence = bytes.getLong();
+    bytes.getLong(); // told
     Instant time = Instant.EPOCH.plus(bytes.getLong(), ChronoUnit.MICROS);
     return new NumberedEvent(sequence, time, event(type, bytes));
   }
 
+  /** Reads the header of the event that begins the given bytes, at least {@link #HEADER_BYTES}. */
+  static Head head(ByteBuffer bytes) {
+    long length = Integer.BYTES + (long) bytes.getInt();
+    byte type = bytes.get();
+    return new Head(length, bytes.getLong(), bytes.getLong(), type == FINISHED);
+  }
+
   private static void putHeader(
-      ByteBuffer target, byte type, long sequence, Instant time, int payloadBytes) {
+      ByteBuffer target, byte type, long sequence, long told, Instant time, int payloadBytes) {
     target.putInt(HEADER_BYTES - Integer.BYTES + payloadBytes);
     target.put(type);
     target.putLong(sequence);
+    target.putLong(told);
     target.putLong(ChronoUnit.MICROS.between(Instant.EPOCH, time));
   }
 

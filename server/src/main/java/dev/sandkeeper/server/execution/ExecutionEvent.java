@@ -12,6 +12,14 @@ import java.util.Map;
 /** What happened in an execution. */
 public sealed interface ExecutionEvent {
 
+  /** Says whether the engine told of it; of others it knows nothing. */
+  default boolean toldByEngine() {
+    return switch (this) {
+      case Started _, Output _, Result _, Failed _ -> true;
+      case BudgetWarning _, Finished _ -> false;
+    };
+  }
+
   /**
    * The program runs; the first event.
    *

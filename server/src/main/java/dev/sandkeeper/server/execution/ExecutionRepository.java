@@ -9,6 +9,7 @@ import dev.sandkeeper.server.base.Transaction;
 import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 
 /** Keeps the executions. */
 public interface ExecutionRepository {
@@ -38,31 +39,37 @@ public interface ExecutionRepository {
    * at the sandbox. Two with the same request id at the same moment wait for each other. One
    * statement.
    *
+   * @param principal who has it run
    * @param hasRoom whether one more may run
    */
   Insertion insert(
-      Transaction transaction, Execution execution, RequestKey requestKey, boolean hasRoom);
+      Transaction transaction,
+      Principal principal,
+      Execution execution,
+      RequestKey requestKey,
+      boolean hasRoom);
 
   /**
    * Writes down how an execution ended, what it cost, and its audit event. One statement; repeating
    * it after an answer that was lost gives the same answer.
    *
-   * @param principal who had it run
    * @param outcome how it ended, its cost still zero
    * @return the outcome with its cost; empty when another end is known already
    */
   Optional<Execution.Outcome> finish(
-      Transaction transaction,
-      Principal principal,
-      ExecutionId executionId,
-      Execution.Outcome outcome);
+      Transaction transaction, ExecutionId executionId, Execution.Outcome outcome);
 
   /**
    * Ends, as LOST, all executions of the sandbox that still count as running.
    *
+   * @param but of these
    * @return the executions as they are now
    */
-  List<Execution> finishLost(Transaction transaction, SandboxId sandboxId, Instant endTime);
+  List<Execution> finishLost(
+      Transaction transaction, SandboxId sandboxId, Instant endTime, Set<ExecutionId> but);
+
+  /** Returns the executions of the sandbox that still count as running. */
+  List<Execution> running(SandboxId sandboxId);
 
   /** Returns the execution. */
   Optional<Execution> find(ExecutionId executionId);

@@ -4,9 +4,11 @@ import dev.sandkeeper.server.base.Attribution;
 import dev.sandkeeper.server.base.RequestKey;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.engine.ExecutionSpec;
+import dev.sandkeeper.server.engine.Stdio;
 import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalLong;
 
 /**
  * What a caller asks to run.
@@ -16,8 +18,11 @@ import java.util.Optional;
  * @param run a command or a piece of code
  * @param workingDirectory relative to the home; empty for the home
  * @param environment variables on top of the sandbox's
- * @param stdin what it reads; not to be changed
+ * @param stdio its standard streams
+ * @param inputs files to put in place before it starts, by path; not to be changed
  * @param deadline how long it may run; empty for the default
+ * @param journalBytes how many bytes of its events are kept; empty for the default
+ * @param keep for how long after its end they are kept; empty for the default
  * @param attribution for whom; may name nobody whom the sandbox does not name
  */
 public record ExecutionRequest(
@@ -26,6 +31,26 @@ public record ExecutionRequest(
     ExecutionSpec.Run run,
     Optional<String> workingDirectory,
     Map<String, String> environment,
-    byte[] stdin,
+    Stdio stdio,
+    Map<String, byte[]> inputs,
     Optional<Duration> deadline,
-    Attribution attribution) {}
+    OptionalLong journalBytes,
+    Optional<Duration> keep,
+    Attribution attribution) {
+
+  /** Returns the same with another input. */
+  ExecutionRequest withStdin(byte[] stdin) {
+    return new ExecutionRequest(
+        sandboxId,
+        requestKey,
+        run,
+        workingDirectory,
+        environment,
+        Stdio.of(stdin),
+        inputs,
+        deadline,
+        journalBytes,
+        keep,
+        attribution);
+  }
+}

@@ -12,23 +12,30 @@ import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.Transaction;
 import dev.sandkeeper.server.base.Transactions;
+import dev.sandkeeper.server.engine.CodeError;
 import dev.sandkeeper.server.engine.EngineException;
+import dev.sandkeeper.server.engine.EngineExecution;
 import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionSpec;
+import dev.sandkeeper.server.engine.RunningExecution;
 import dev.sandkeeper.server.ledger.NanoUsd;
 import dev.sandkeeper.server.sandbox.LiveSandbox;
 import dev.sandkeeper.server.sandbox.Sandbox;
 import dev.sandkeeper.server.sandbox.SandboxListener;
 import dev.sandkeeper.server.sandbox.Sandboxes;
+import dev.sandkeeper.server.telemetry.LogKeys;
 import dev.sandkeeper.server.telemetry.Spans;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
@@ -36,17 +43,22 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.Function;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Starts executions and hands out their events.
  *
- * <p>An execution outlives the stream that started it. What a killed server had running is written
- * down as LOST when its sandbox is taken up again or found gone.
+ * <p>An execution outlives the stream that started it, and the server: the next one goes on with
+ * what its sandboxes still run. What they do not is written down as LOST.
  */
 public final class Executions implements SandboxListener, AutoCloseable {
+  private static final Logger logger = LoggerFactory.getLogger(Executions.class);
+
   private final Transactions transactions;
   private final ExecutionRepository repository;
   private final Sandboxes sandboxes;
+  private final SandboxFiles files;
   private final BillingClock clock;
   private final IdGenerator ids;
   private final ExecutionLimits limits;
@@ -59,6 +71,7 @@ public final class Executions implements SandboxListener, AutoCloseable {
       Transactions transactions,
       ExecutionRepository repository,
       Sandboxes sandboxes,
+      SandboxFiles files,
       BillingClock clock,
       IdGenerator ids,
       ExecutionLimits limits,
@@ -68,6 +81,7 @@ public final class Executions implements SandboxListener, AutoCloseable {
     this.transactions = transactions;
     this.repository = repository;
     this.sandboxes = sandboxes;
+    this.files = files;
     this.clock = clock;
     this.ids = ids;
     this.limits = limits;
@@ -85,13 +99,19 @@ public final class Executions implements SandboxListener, AutoCloseable {
    *     names someone whom the sandbox does not
    */
   public JournalReader execute(Principal principal, ExecutionRequest request) {
+    return run(principal, request).events();
+  }
+
+  /** Runs something as {@link #execute} does, and returns what its end can be awaited by too. */
+  Run run(Principal principal, ExecutionRequest request) {
     Optional<LiveSandbox> live =
         sandboxes.live(request.sandboxId()).filter(found -> found.sandbox().visibleTo(principal));
     Sandbox sandbox =
         live.map(LiveSandbox::sandbox)
             .orElseGet(() -> sandboxes.require(principal, request.sandboxId()));
     requireSameAttribution(sandbox.attribution(), request.attribution());
-    live.ifPresent(found -> requireInterpreter(found, request.run()));
+    language(request.run())
+        .ifPresent(language -> live.ifPresent(found -> requireInterpreter(found, language)));
     Execution execution =
         new Execution(
             ids.executionId(),
@@ -101,6 +121,11 @@ public final class Executions implements SandboxListener, AutoCloseable {
             clock.now(),
             codeHash(request.run()),
             Optional.empty());
+    Optional<SandkeeperException> refusal =
+        live.flatMap(found -> Contexts.refusal(found, request.run()));
+    if (refusal.isPresent()) {
+      return executeRefused(principal, sandbox, execution, request, refusal.get());
+    }
     return live.isPresent()
         ? executeLive(principal, live.get(), execution, request)
         : executeEnded(principal, sandbox, execution, request);
@@ -114,9 +139,13 @@ public final class Executions implements SandboxListener, AutoCloseable {
    *     events are no longer kept
    */
   public JournalReader attach(Principal principal, ExecutionId executionId, long afterSequence) {
+    return follow(principal, executionId, afterSequence).events();
+  }
+
+  private Run follow(Principal principal, ExecutionId executionId, long afterSequence) {
     Optional<LiveExecution> live = kept.find(executionId);
-    if (live.isPresent() && live.get().sandbox().sandbox().visibleTo(principal)) {
-      return live.get().journal().reader(afterSequence);
+    if (live.isPresent() && live.get().sandbox().visibleTo(principal)) {
+      return new Run(live.get(), live.get().journal().reader(afterSequence));
     }
     Execution execution = require(principal, executionId);
     Sandbox sandbox = sandboxes.require(principal, execution.sandboxId());
@@ -166,6 +195,11 @@ public final class Executions implements SandboxListener, AutoCloseable {
     kept.find(executionId).ifPresent(live -> live.signal(number));
   }
 
+  /** Says whether anything runs in the sandbox, on this server. */
+  boolean anyRunningIn(SandboxId sandboxId) {
+    return !kept.runningIn(sandboxId).isEmpty();
+  }
+
   @Override
   public void budgetWarning(
       LiveSandbox sandbox, String limitId, NanoUsd remaining, Instant paidUntil) {
@@ -189,11 +223,85 @@ public final class Executions implements SandboxListener, AutoCloseable {
   }
 
   @Override
-  public void loseExecutions(Transaction transaction, Sandbox sandbox, Instant endTime) {
-    outcomeRecorder.lose(transaction, sandbox, endTime);
+  public void takeUpExecutions(LiveSandbox sandbox) {
+    Map<ExecutionId, LiveExecution> taken = new LinkedHashMap<>();
+    for (Execution execution : repository.running(sandbox.id())) {
+      kept.load(execution.executionId())
+          .ifPresent(journal ->
+              taken.put(
+                  execution.executionId(),
+                  live(execution, sandbox.sandbox(), journal, OutputHashes.of(journal))));
+    }
+    Instant now = clock.now();
+    transactions.run(
+        transaction -> outcomeRecorder.lose(transaction, sandbox.sandbox(), now, taken.keySet()));
+    taken
+        .values()
+        .forEach(live -> {
+          kept.add(live);
+          use(sandbox, live);
+        });
+    List<RunningExecution> running =
+        taken.values().stream()
+            .map(live ->
+                new RunningExecution(live.execution().executionId(), live.journal().told(), live))
+            .toList();
+    for (EngineExecution handle : sandbox.engine().takeUp(running)) {
+      Objects.requireNonNull(taken.get(handle.id())).startedAs(handle);
+    }
   }
 
-  /** Gives up on executions whose end cannot be written down now. */
+  @Override
+  public void loseExecutions(Transaction transaction, Sandbox sandbox, Instant endTime) {
+    outcomeRecorder.lose(transaction, sandbox, endTime, Set.of());
+  }
+
+  /**
+   * Keeps on what an earlier server kept of executions that are over. Called once, when what is
+   * left of its sandboxes is taken up or settled, and before the first call is served.
+   */
+  public void keepEnded() {
+    List<LiveExecution> found = new ArrayList<>();
+    for (ExecutionId executionId : kept.left()) {
+      try {
+        stillKept(executionId).ifPresentOrElse(found::add, () -> kept.delete(executionId));
+      } catch (RuntimeException e) {
+        // Its events are lost; those of the others must not be.
+        logger
+            .atError()
+            .addKeyValue(LogKeys.EXECUTION, executionId)
+            .setCause(e)
+            .log("What an earlier server kept of an execution cannot be read");
+      }
+    }
+    found.sort(Comparator.comparing(LiveExecution::endTime));
+    found.forEach(live -> kept.addEnded(live, Duration.between(live.endTime(), clock.now())));
+  }
+
+  private Optional<LiveExecution> stillKept(ExecutionId executionId) {
+    Optional<Execution> execution = repository.find(executionId);
+    Optional<Execution.Outcome> outcome = execution.flatMap(Execution::outcome);
+    Optional<Sandbox> sandbox = execution.flatMap(found -> sandboxes.find(found.sandboxId()));
+    if (outcome.isEmpty() || sandbox.isEmpty()) {
+      return Optional.empty();
+    }
+    return kept.load(executionId)
+        .filter(journal ->
+            outcome.get().endTime().plus(journal.retention().keep()).isAfter(clock.now()))
+        .map(journal -> {
+          LiveExecution live =
+              live(execution.orElseThrow(), sandbox.get(), journal, Optional.empty());
+          live.appendFinished(outcome.get());
+          return live;
+        });
+  }
+
+  private LiveExecution live(
+      Execution execution, Sandbox sandbox, Journal journal, Optional<OutputHashes> hashes) {
+    return new LiveExecution(execution, sandbox, journal, hashes, clock, outcomeRecorder);
+  }
+
+  /** Leaves the ends of executions from now on to the next server. */
   @Override
   public void close() {
     outcomeRecorder.close();
@@ -203,23 +311,26 @@ public final class Executions implements SandboxListener, AutoCloseable {
    * Takes its place among what runs before its row is there: whoever finds the row, such as a
    * repetition at the same moment, finds its events, and no more run than may.
    */
-  private JournalReader executeLive(
+  private Run executeLive(
       Principal principal, LiveSandbox sandbox, Execution execution, ExecutionRequest request) {
     LiveExecution live =
-        new LiveExecution(
+        live(
             execution,
-            principal,
-            sandbox,
-            kept.newJournal(execution.executionId()),
-            clock,
-            outcomeRecorder);
+            sandbox.sandbox(),
+            kept.newJournal(
+                execution.executionId(), limits.retention(request.journalBytes(), request.keep())),
+            Optional.of(new OutputHashes()));
+    if (!use(sandbox, live)) {
+      live.abandon();
+      return executeEnded(principal, sandbox.sandbox(), execution, request);
+    }
     boolean hasRoom = kept.add(live);
     boolean added = false;
     try {
-      ExecutionRepository.Insertion insertion = insert(execution, request, hasRoom);
+      ExecutionRepository.Insertion insertion = insert(principal, execution, request, hasRoom);
       added = insertion instanceof ExecutionRepository.Insertion.Added;
       return added
-          ? start(live, request)
+          ? start(principal, sandbox, live, request)
           : notAdded(principal, sandbox.sandbox(), insertion, request);
     } finally {
       if (!added) {
@@ -228,23 +339,45 @@ public final class Executions implements SandboxListener, AutoCloseable {
     }
   }
 
+  /** Keeps the sandbox from being idle until the execution is over; false when it is too late. */
+  private static boolean use(LiveSandbox sandbox, LiveExecution live) {
+    boolean begun = sandbox.beginUse();
+    if (begun) {
+      var _ = live.over().whenComplete((_, _) -> sandbox.endUse());
+    }
+    return begun;
+  }
+
   /** Answers for a sandbox that does not run here: only a repetition has anything to return. */
-  private JournalReader executeEnded(
+  private Run executeEnded(
       Principal principal, Sandbox sandbox, Execution execution, ExecutionRequest request) {
     boolean elsewhere = sandboxes.isElsewhere(sandbox);
-    ExecutionRepository.Insertion insertion = insert(execution, request, !elsewhere);
+    ExecutionRepository.Insertion insertion = insert(principal, execution, request, !elsewhere);
     if (elsewhere && insertion instanceof ExecutionRepository.Insertion.NoRoom) {
       throw sandboxes.elsewhere(sandbox);
     }
     if (insertion instanceof ExecutionRepository.Insertion.Added) {
-      transactions.run(
-          transaction -> outcomeRecorder.lose(transaction, sandbox, execution.startTime()));
+      transactions.run(transaction -> loseExecutions(transaction, sandbox, execution.startTime()));
       throw sandboxes.notRunning(sandbox);
     }
     return notAdded(principal, sandbox, insertion, request);
   }
 
-  private JournalReader notAdded(
+  /** Answers for a context that cannot be used: only a repetition has anything to return. */
+  private Run executeRefused(
+      Principal principal,
+      Sandbox sandbox,
+      Execution execution,
+      ExecutionRequest request,
+      SandkeeperException refusal) {
+    ExecutionRepository.Insertion insertion = insert(principal, execution, request, false);
+    if (insertion instanceof ExecutionRepository.Insertion.NoRoom) {
+      throw refusal;
+    }
+    return notAdded(principal, sandbox, insertion, request);
+  }
+
+  private Run notAdded(
       Principal principal,
       Sandbox sandbox,
       ExecutionRepository.Insertion insertion,
@@ -252,7 +385,7 @@ public final class Executions implements SandboxListener, AutoCloseable {
     return switch (insertion) {
       case ExecutionRepository.Insertion.Repeated repeated -> {
         request.requestKey().requireSame(repeated.contentHash());
-        yield attach(principal, repeated.executionId(), 0);
+        yield follow(principal, repeated.executionId(), 0);
       }
       case ExecutionRepository.Insertion.NoRoom _ -> throw tooManyExecutions();
       case ExecutionRepository.Insertion.NotRunning _ ->
@@ -262,12 +395,13 @@ public final class Executions implements SandboxListener, AutoCloseable {
   }
 
   private ExecutionRepository.Insertion insert(
-      Execution execution, ExecutionRequest request, boolean hasRoom) {
-    return transactions.single(
-        transaction -> repository.insert(transaction, execution, request.requestKey(), hasRoom));
+      Principal principal, Execution execution, ExecutionRequest request, boolean hasRoom) {
+    return transactions.single(transaction ->
+        repository.insert(transaction, principal, execution, request.requestKey(), hasRoom));
   }
 
-  private JournalReader start(LiveExecution live, ExecutionRequest request) {
+  private Run start(
+      Principal principal, LiveSandbox sandbox, LiveExecution live, ExecutionRequest request) {
     JournalReader reader = live.journal().primaryReader();
     ExecutionSpec spec =
         new ExecutionSpec(
@@ -275,18 +409,37 @@ public final class Executions implements SandboxListener, AutoCloseable {
             request.run(),
             request.workingDirectory(),
             environment(request),
-            request.stdin(),
+            request.stdio(),
             request.deadline().orElse(limits.defaultDeadline()));
     try {
-      live.startedAs(live.sandbox().engine().start(spec, live));
+      request
+          .inputs()
+          .forEach((path, content) -> files.write(principal, sandbox.id(), path, content));
+      live.startedAs(sandbox.engine().start(spec, live));
+    } catch (SandkeeperException e) {
+      live.error(refusedInput(e));
+      notStarted(live, ExecutionEnd.Reason.NOT_STARTED);
     } catch (EngineException e) {
-      live.finished(
-          ExecutionEnd.of(
-              e.kind() == EngineException.Kind.PAUSED
-                  ? ExecutionEnd.Reason.NOT_STARTED
-                  : ExecutionEnd.Reason.SANDBOX_ENDED));
+      notStarted(
+          live,
+          e.kind() == EngineException.Kind.PAUSED
+              ? ExecutionEnd.Reason.NOT_STARTED
+              : ExecutionEnd.Reason.SANDBOX_ENDED);
     }
-    return reader;
+    return new Run(live, reader);
+  }
+
+  private static CodeError refusedInput(SandkeeperException refusal) {
+    String why =
+        refusal.violations().stream()
+            .map(violation -> violation.field() + ": " + violation.description())
+            .findFirst()
+            .orElseGet(() -> refusal.getMessage() + " " + refusal.context());
+    return new CodeError(refusal.reason().name(), why, "");
+  }
+
+  private static void notStarted(LiveExecution live, ExecutionEnd.Reason reason) {
+    live.finished(ExecutionEnd.of(reason), () -> {});
   }
 
   /** Hands the trace on to the program, unless the caller says otherwise or it has no say. */
@@ -299,14 +452,14 @@ public final class Executions implements SandboxListener, AutoCloseable {
     return environment;
   }
 
-  private static void requireInterpreter(LiveSandbox live, ExecutionSpec.Run run) {
-    Optional<ExecutionSpec.Language> language = language(run);
-    if (language.isPresent() && !live.engine().languages().contains(language.get())) {
+  /** Refuses a language for which the sandbox's template has no interpreter. */
+  static void requireInterpreter(LiveSandbox live, ExecutionSpec.Language language) {
+    if (!live.engine().languages().contains(language)) {
       throw SandkeeperException.of(
               ErrorReason.INTERPRETER_MISSING,
               "The sandbox's template has no interpreter for the language.")
           .with("template", live.sandbox().template())
-          .with("language", language.get());
+          .with("language", language);
     }
   }
 

@@ -8,6 +8,7 @@ import dev.sandkeeper.server.base.Principal;
 import dev.sandkeeper.server.base.Transactions;
 import dev.sandkeeper.server.sandbox.Sandbox;
 import java.util.HexFormat;
+import java.util.List;
 
 /** Writes the audit events of the use of files. */
 public final class FileAudit {
@@ -36,6 +37,22 @@ public final class FileAudit {
         sandbox,
         AuditOperation.FILE_WRITE,
         "wrote " + path + " with SHA-256 " + HexFormat.of().formatHex(sha256));
+  }
+
+  void collected(Principal principal, Sandbox sandbox, String path, List<String> patterns) {
+    append(principal, sandbox, AuditOperation.FILE_READ, "collected " + patterns + " of " + path);
+  }
+
+  void watched(Principal principal, Sandbox sandbox, String path) {
+    append(principal, sandbox, AuditOperation.FILE_READ, "watched " + path);
+  }
+
+  void made(Principal principal, Sandbox sandbox, String path) {
+    append(principal, sandbox, AuditOperation.FILE_WRITE, "made the directory " + path);
+  }
+
+  void moved(Principal principal, Sandbox sandbox, String path, String toPath) {
+    append(principal, sandbox, AuditOperation.FILE_WRITE, "moved " + path + " to " + toPath);
   }
 
   void removed(Principal principal, Sandbox sandbox, String path) {

@@ -12,6 +12,7 @@ import java.time.Instant;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.Iterator;
+import java.util.Optional;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
@@ -26,21 +27,24 @@ import org.jspecify.annotations.Nullable;
  * bound; a reader that wanted them is told.
  *
  * <p>Events are in segment files named after their first sequence number, so that the oldest go by
- * deleting a file.
+ * deleting a file. They outlive the server: what the operating system was given is there for the
+ * next one, and an event of which it was given a part was never there.
  */
 final class Journal {
   private static final int SEGMENTS_PER_BOUND = 16;
 
   private final Path folder;
+  private final Retention retention;
   private final long boundBytes;
   private final long segmentBytes;
 
   private final ReentrantLock lock = new ReentrantLock();
   private final Condition changed = lock.newCondition();
   // All below is guarded by the lock.
-  private final Deque<Segment> segments = new ArrayDeque<>();
+  private final Deque<JournalSegment> segments = new ArrayDeque<>();
   private @Nullable FileChannel tail;
   private long lastSequence;
+  private long told;
   private long appendedBytes;
   private long keptBytes;
   private boolean sealed;
@@ -50,37 +54,64 @@ final class Journal {
   private @Nullable JournalReader primary;
   private long primaryBytes;
 
-  /** A file of events. */
-  private static final class Segment {
-    final Path file;
-    final long firstSequence;
-    long bytes;
-
-    Segment(Path file, long firstSequence) {
-      this.file = file;
-      this.firstSequence = firstSequence;
-    }
-  }
-
   /**
    * Begins a journal.
    *
    * @param folder an existing folder of this journal's own
-   * @param boundBytes how many bytes of events are kept at least, and how many may be unread by the
-   *     primary; a sixteenth more may be kept
+   * @param retention of which a sixteenth more bytes may be kept
    */
-  Journal(Path folder, long boundBytes) {
+  Journal(Path folder, Retention retention) {
     this.folder = folder;
-    this.boundBytes = boundBytes;
+    this.retention = retention;
+    this.boundBytes = retention.journalBytes();
     this.segmentBytes = Math.max(1, boundBytes / SEGMENTS_PER_BOUND);
   }
 
-  /** Appends output; waits while the primary is too far behind. */
+  /**
+   * Takes up a journal that an earlier server left.
+   *
+   * @param folder as for the constructor
+   * @throws IOException when it cannot be read
+   */
+  static Journal load(Path folder, Retention retention) throws IOException {
+    Journal journal = new Journal(folder, retention);
+    journal.segments.addAll(JournalSegment.left(folder));
+    while (!journal.segments.isEmpty()) {
+      JournalSegment newest = journal.segments.getLast();
+      Optional<EventCodec.Head> last = newest.repair();
+      if (last.isPresent()) {
+        journal.lastSequence = last.get().sequence();
+        journal.told = last.get().told();
+        journal.finished = last.get().finished();
+        break;
+      }
+      deleteFile(newest.file);
+      journal.segments.removeLast();
+    }
+    for (JournalSegment segment : journal.segments) {
+      journal.keptBytes += segment.bytes;
+    }
+    journal.appendedBytes = journal.keptBytes;
+    return journal;
+  }
+
+  /** Deletes a journal that an earlier server left, unread. */
+  static void delete(Path folder) throws IOException {
+    JournalSegment.left(folder).forEach(segment -> deleteFile(segment.file));
+    deleteFolder(folder);
+  }
+
+  /** Returns what is kept. */
+  Retention retention() {
+    return retention;
+  }
+
+  /** Appends output that the engine tells of; waits while the primary is too far behind. */
   void append(Instant time, OutputStreamKind kind, ByteBuffer data, long offset) {
     awaitPrimary();
     lock.lock();
     try {
-      write(EventCodec.encodeOutput(lastSequence + 1, time, kind, data, offset));
+      write(EventCodec.encodeOutput(lastSequence + 1, told + 1, time, kind, data, offset), 1);
     } finally {
       lock.unlock();
     }
@@ -94,7 +125,8 @@ final class Journal {
         return;
       }
       NumberedEvent numbered = new NumberedEvent(lastSequence + 1, time, event);
-      write(EventCodec.encode(numbered));
+      int toldMore = event.toldByEngine() ? 1 : 0;
+      write(EventCodec.encode(numbered, told + toldMore), toldMore);
       if (event instanceof ExecutionEvent.Finished) {
         finished = true;
         closeTail();
@@ -143,6 +175,16 @@ final class Journal {
     }
   }
 
+  /** Returns how many of its events the engine told of. */
+  long told() {
+    lock.lock();
+    try {
+      return told;
+    } finally {
+      lock.unlock();
+    }
+  }
+
   /** Returns a reader behind the given event. */
   JournalReader reader(long afterSequence) {
     return new JournalReader(this, afterSequence);
@@ -168,7 +210,7 @@ final class Journal {
       closeTail();
       segments.forEach(segment -> deleteFile(segment.file));
       segments.clear();
-      deleteFile(folder);
+      deleteFolder(folder);
       changed.signalAll();
     } finally {
       lock.unlock();
@@ -232,9 +274,10 @@ final class Journal {
       if (sequence > lastSequence) {
         return finished || closed ? new Position.End() : new Position.Pending();
       }
-      Segment found = null;
-      for (Iterator<Segment> it = segments.descendingIterator(); it.hasNext() && found == null; ) {
-        Segment segment = it.next();
+      JournalSegment found = null;
+      for (Iterator<JournalSegment> it = segments.descendingIterator();
+          it.hasNext() && found == null; ) {
+        JournalSegment segment = it.next();
         if (segment.firstSequence <= sequence) {
           found = segment;
         }
@@ -271,7 +314,7 @@ final class Journal {
     }
   }
 
-  private void write(ByteBuffer[] buffers) {
+  private void write(ByteBuffer[] buffers, int toldMore) {
     if (closed) {
       return; // the sandbox was swept away; whoever writes still learns of its end elsewhere
     }
@@ -280,7 +323,7 @@ final class Journal {
       bytes += buffer.remaining();
     }
     try {
-      Segment segment = tailSegment();
+      JournalSegment segment = tailSegment();
       FileChannel channel = tail;
       for (long left = bytes; left > 0 && channel != null; ) {
         left -= channel.write(buffers);
@@ -290,20 +333,21 @@ final class Journal {
       throw new UncheckedIOException(e);
     }
     lastSequence++;
+    told += toldMore;
     appendedBytes += bytes;
     keptBytes += bytes;
     dropOldest();
     changed.signalAll();
   }
 
-  private Segment tailSegment() throws IOException {
-    Segment last = segments.peekLast();
+  private JournalSegment tailSegment() throws IOException {
+    JournalSegment last = segments.peekLast();
     if (last != null && tail != null && last.bytes < segmentBytes) {
       return last;
     }
     closeTail();
     long first = lastSequence + 1;
-    Segment segment = new Segment(folder.resolve(first + ".events"), first);
+    JournalSegment segment = JournalSegment.begin(folder, first);
     tail = FileChannel.open(segment.file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
     segments.addLast(segment);
     return segment;
@@ -314,14 +358,14 @@ final class Journal {
         && segments.size() > 1
         && keptBytes - segments.getFirst().bytes >= boundBytes
         && isReadByPrimary(segments.getFirst())) {
-      Segment oldest = segments.removeFirst();
+      JournalSegment oldest = segments.removeFirst();
       keptBytes -= oldest.bytes;
       deleteFile(oldest.file);
     }
   }
 
   /** A chunk may reach past the bound; what the primary has not read stays all the same. */
-  private boolean isReadByPrimary(Segment oldest) {
+  private boolean isReadByPrimary(JournalSegment oldest) {
     return primary == null || appendedBytes - keptBytes + oldest.bytes <= primaryBytes;
   }
 
@@ -335,6 +379,15 @@ final class Journal {
         throw new UncheckedIOException(e);
       }
     }
+  }
+
+  private static void deleteFolder(Path folder) {
+    try {
+      Retention.delete(folder);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    deleteFile(folder);
   }
 
   private static void deleteFile(Path file) {

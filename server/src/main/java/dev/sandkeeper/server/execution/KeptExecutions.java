@@ -6,13 +6,14 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Comparator;
+import java.time.Duration;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Queue;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.PriorityBlockingQueue;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.LongSupplier;
 import java.util.stream.Stream;
@@ -28,16 +29,23 @@ public final class KeptExecutions {
   private final LongSupplier nanoTime;
   private final Map<ExecutionId, LiveExecution> kept = new ConcurrentHashMap<>();
   private final Map<SandboxId, Set<LiveExecution>> running = new ConcurrentHashMap<>();
-  private final Queue<Ended> ended = new ConcurrentLinkedQueue<>();
+  private final Queue<Ended> ended =
+      new PriorityBlockingQueue<>(
+          64, (one, other) -> Long.signum(one.overNanos() - other.overNanos()));
 
   /** How many there are in {@link #ended}, which would count them one by one. */
   private final AtomicInteger endedCount = new AtomicInteger();
 
-  private record Ended(LiveExecution execution, long nanoTime) {}
+  /**
+   * An execution that is over.
+   *
+   * @param overNanos when its events are kept no more, by the monotonic clock
+   */
+  private record Ended(LiveExecution execution, long overNanos) {}
 
   /**
-   * Begins with nothing kept; events that an earlier server left are deleted, for their numbering
-   * cannot go on.
+   * Begins with nothing but what an earlier server left in the folder, which is kept on by {@link
+   * #load}.
    *
    * @param folder this object's own; made when it is missing
    * @param nanoTime the monotonic clock, in nanoseconds
@@ -47,9 +55,6 @@ public final class KeptExecutions {
     this.limits = limits;
     this.nanoTime = nanoTime;
     try {
-      if (Files.exists(folder)) {
-        deleteTree(folder);
-      }
       Files.createDirectories(folder);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
@@ -57,17 +62,65 @@ public final class KeptExecutions {
   }
 
   /** Returns a journal for a new execution. */
-  Journal newJournal(ExecutionId executionId) {
+  Journal newJournal(ExecutionId executionId, Retention retention) {
     try {
-      return new Journal(
-          Files.createDirectory(folder.resolve(executionId.value())), limits.journalBytes());
+      Path made = Files.createDirectory(folder.resolve(executionId.value()));
+      if (!retention.equals(limits.retention())) {
+        retention.write(made);
+      }
+      return new Journal(made, retention);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /** Returns the executions of which an earlier server left events that nobody has loaded. */
+  List<ExecutionId> left() {
+    try (Stream<Path> folders = Files.list(folder)) {
+      return folders
+          .map(found -> new ExecutionId(found.getFileName().toString()))
+          .filter(id -> !kept.containsKey(id))
+          .toList();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /** Returns the journal that an earlier server left of an execution, if it is there. */
+  Optional<Journal> load(ExecutionId executionId) {
+    Path left = folder.resolve(executionId.value());
+    try {
+      return Files.exists(left)
+          ? Optional.of(Journal.load(left, Retention.read(left, limits.retention())))
+          : Optional.empty();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /** Deletes what an earlier server left of an execution. */
+  void delete(ExecutionId executionId) {
+    try {
+      Journal.delete(folder.resolve(executionId.value()));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
   }
 
   /**
-   * Adds an execution that is about to start.
+   * Adds an execution that is over.
+   *
+   * @param ago when it ended
+   */
+  void addEnded(LiveExecution execution, Duration ago) {
+    kept.put(execution.execution().executionId(), execution);
+    Duration left = execution.journal().retention().keep().minus(ago);
+    ended.add(new Ended(execution, nanoTime.getAsLong() + left.toNanos()));
+    endedCount.incrementAndGet();
+  }
+
+  /**
+   * Adds an execution that is about to start, or goes on.
    *
    * @return whether it has a place; false when as many run in its sandbox as may
    */
@@ -76,7 +129,7 @@ public final class KeptExecutions {
     kept.put(executionId, execution);
     Set<LiveExecution> runs =
         running.compute(
-            execution.sandbox().id(),
+            execution.sandbox().sandboxId(),
             (_, set) -> {
               Set<LiveExecution> all = set == null ? ConcurrentHashMap.newKeySet() : set;
               if (all.size() < limits.maxRunning()) {
@@ -100,9 +153,9 @@ public final class KeptExecutions {
 
   /** Deletes the events of executions that ended long enough ago, or are too many. */
   public void sweep() {
-    long oldest = nanoTime.getAsLong() - limits.keep().toNanos();
+    long now = nanoTime.getAsLong();
     for (Ended first = ended.peek();
-        first != null && (first.nanoTime() - oldest < 0 || endedCount.get() > limits.maxKept());
+        first != null && (first.overNanos() - now < 0 || endedCount.get() > limits.maxKept());
         first = ended.peek()) {
       if (ended.remove(first)) {
         endedCount.decrementAndGet();
@@ -114,25 +167,16 @@ public final class KeptExecutions {
 
   private void end(LiveExecution execution, boolean recorded) {
     running.computeIfPresent(
-        execution.sandbox().id(),
+        execution.sandbox().sandboxId(),
         (_, set) -> {
           set.remove(execution);
           return set.isEmpty() ? null : set;
         });
     if (recorded) {
-      ended.add(new Ended(execution, nanoTime.getAsLong()));
-      endedCount.incrementAndGet();
+      addEnded(execution, Duration.ZERO);
     } else {
       kept.remove(execution.execution().executionId()); // it deletes its events itself
     }
     sweep();
-  }
-
-  private static void deleteTree(Path folder) throws IOException {
-    try (Stream<Path> paths = Files.walk(folder)) {
-      for (Path path : (Iterable<Path>) paths.sorted(Comparator.reverseOrder())::iterator) {
-        Files.delete(path);
-      }
-    }
   }
 }

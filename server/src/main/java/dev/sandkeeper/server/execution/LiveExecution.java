@@ -1,17 +1,17 @@
 package dev.sandkeeper.server.execution;
 
 import dev.sandkeeper.server.base.BillingClock;
-import dev.sandkeeper.server.base.Principal;
 import dev.sandkeeper.server.engine.CodeError;
 import dev.sandkeeper.server.engine.EngineExecution;
 import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionListener;
 import dev.sandkeeper.server.engine.OutputStreamKind;
-import dev.sandkeeper.server.sandbox.LiveSandbox;
+import dev.sandkeeper.server.sandbox.Sandbox;
 import dev.sandkeeper.server.telemetry.LogKeys;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
@@ -21,33 +21,34 @@ import org.slf4j.LoggerFactory;
 /**
  * An execution that runs, or whose output is still kept. Turns what the engine tells into numbered
  * events.
+ *
+ * <p>It may have been begun by an earlier server, and goes on in the same journal.
  */
 final class LiveExecution implements ExecutionListener {
   private static final Logger logger = LoggerFactory.getLogger(LiveExecution.class);
   private static final int SIGKILL = 9;
 
   private final Execution execution;
-  private final Principal principal;
-  private final LiveSandbox sandbox;
+  private final Sandbox sandbox;
   private final Journal journal;
   private final BillingClock clock;
   private final OutcomeRecorder outcomeRecorder;
-  private final OutputHash stdout = new OutputHash();
-  private final OutputHash stderr = new OutputHash();
+  private final Optional<OutputHashes> hashes;
   private final CompletableFuture<Boolean> done = new CompletableFuture<>();
+  private final CompletableFuture<Boolean> over = new CompletableFuture<>();
   private final CompletableFuture<EngineExecution> engineExecution = new CompletableFuture<>();
   private volatile boolean broken;
 
   LiveExecution(
       Execution execution,
-      Principal principal,
-      LiveSandbox sandbox,
+      Sandbox sandbox,
       Journal journal,
+      Optional<OutputHashes> hashes,
       BillingClock clock,
       OutcomeRecorder outcomeRecorder) {
     this.execution = execution;
-    this.principal = principal;
     this.sandbox = sandbox;
+    this.hashes = hashes;
     this.journal = journal;
     this.clock = clock;
     this.outcomeRecorder = outcomeRecorder;
@@ -57,12 +58,13 @@ final class LiveExecution implements ExecutionListener {
     return execution;
   }
 
-  Principal principal() {
-    return principal;
+  Sandbox sandbox() {
+    return sandbox;
   }
 
-  LiveSandbox sandbox() {
-    return sandbox;
+  /** Returns when it ended, of one that had when it was found. */
+  Instant endTime() {
+    return execution.outcome().orElseThrow().endTime();
   }
 
   Journal journal() {
@@ -74,14 +76,14 @@ final class LiveExecution implements ExecutionListener {
     return done;
   }
 
-  /** Returns the count and hash of standard output; once, at the end. */
-  Execution.OutputDigest stdoutDigest() {
-    return stdout.finish();
+  /** Completes behind {@link #done} and all that follows from it: its place is free. */
+  CompletableFuture<Boolean> over() {
+    return over;
   }
 
-  /** Returns the count and hash of standard error; once, at the end. */
-  Execution.OutputDigest stderrDigest() {
-    return stderr.finish();
+  /** Returns the counts and hashes of its output, unless their beginning is not known. */
+  Optional<OutputHashes> hashes() {
+    return hashes;
   }
 
   /** Sets the handle by which it is signalled. */
@@ -95,6 +97,7 @@ final class LiveExecution implements ExecutionListener {
       journal.delete();
     } finally {
       done.complete(false);
+      over.complete(false);
     }
   }
 
@@ -104,6 +107,16 @@ final class LiveExecution implements ExecutionListener {
    */
   void signal(int number) {
     var _ = engineExecution.thenAccept(handle -> handle.signal(number));
+  }
+
+  /** Returns its handle, unless the engine has yet to take it up. */
+  Optional<EngineExecution> handle() {
+    return Optional.ofNullable(engineExecution.getNow(null));
+  }
+
+  /** Ends its whole process tree; does nothing when it is over. Does not block. */
+  void kill() {
+    signal(SIGKILL);
   }
 
   /** Adds an event that the engine knows nothing of, unless it would come before `started`. */
@@ -119,10 +132,8 @@ final class LiveExecution implements ExecutionListener {
   }
 
   @Override
-  public void output(OutputStreamKind kind, ByteBuffer bytes) {
-    OutputHash hash = kind == OutputStreamKind.STDOUT ? stdout : stderr;
-    long offset = hash.bytes();
-    hash.update(bytes);
+  public void output(OutputStreamKind kind, long offset, ByteBuffer bytes) {
+    hashes.ifPresent(all -> all.of(kind).update(bytes));
     if (broken) {
       return;
     }
@@ -144,24 +155,33 @@ final class LiveExecution implements ExecutionListener {
   }
 
   @Override
-  public void finished(ExecutionEnd end) {
+  public void finished(ExecutionEnd end, Runnable kept) {
     boolean recorded = false;
     try {
       Optional<Execution.Outcome> outcome =
           outcomeRecorder.record(this, broken ? ExecutionEnd.of(ExecutionEnd.Reason.LOST) : end);
       recorded = outcome.isPresent();
-      outcome.ifPresent(known ->
-          appendOrBreak(
-              new ExecutionEvent.Finished(
-                  known.end(),
-                  Duration.between(execution.startTime(), known.endTime()),
-                  known.cost())));
+      if (outcome.isPresent()) {
+        kept.run();
+        appendFinished(outcome.get());
+      }
     } finally {
       done.complete(recorded);
-      if (broken || !recorded) {
+      over.complete(recorded);
+      // Of what ends while the server stops, the next one hears the end, and has the events.
+      if (broken || (!recorded && !outcomeRecorder.isClosed())) {
         journal.delete(); // readers end without a `finished`, which tells them it is not known
       }
     }
+  }
+
+  /** Adds the last event, unless it is there: a server may be killed before it comes to that. */
+  void appendFinished(Execution.Outcome outcome) {
+    appendOrBreak(
+        new ExecutionEvent.Finished(
+            outcome.end(),
+            Duration.between(execution.startTime(), outcome.endTime()),
+            outcome.cost()));
   }
 
   private void appendOrBreak(ExecutionEvent event) {
@@ -183,6 +203,6 @@ final class LiveExecution implements ExecutionListener {
         .addKeyValue(LogKeys.EXECUTION, execution.executionId())
         .setCause(cause)
         .log("The journal cannot be written; the execution is ended");
-    signal(SIGKILL);
+    kill();
   }
 }

@@ -63,9 +63,14 @@ public final class OutcomeRecorder {
     this.instruments = instruments;
   }
 
-  /** Gives up on what the database does not take; the next start finds it as LOST. */
+  /** Writes nothing more down: the next server does, of what its sandboxes still tell. */
   void close() {
     closed = true;
+  }
+
+  /** Returns whether nothing more is written down here. */
+  boolean isClosed() {
+    return closed;
   }
 
   /**
@@ -80,15 +85,14 @@ public final class OutcomeRecorder {
             clock.now(),
             NanoUsd.ZERO,
             live.journal().seal(),
-            Optional.of(live.stdoutDigest()),
-            Optional.of(live.stderrDigest()));
+            live.hashes().map(hashes -> hashes.stdout().finish()),
+            live.hashes().map(hashes -> hashes.stderr().finish()));
     Duration pause = FIRST_PAUSE;
     while (!closed) {
       try {
         Optional<Execution.Outcome> recorded =
             transactions.single(transaction ->
-                repository.finish(
-                    transaction, live.principal(), live.execution().executionId(), outcome));
+                repository.finish(transaction, live.execution().executionId(), outcome));
         recorded.ifPresent(known -> measure(live, known));
         return recorded;
       } catch (SandkeeperException e) {
@@ -112,7 +116,7 @@ public final class OutcomeRecorder {
   }
 
   private void measure(LiveExecution live, Execution.Outcome outcome) {
-    Sandbox sandbox = live.sandbox().sandbox();
+    Sandbox sandbox = live.sandbox();
     Execution execution = live.execution();
     instruments.executionFinished(
         sandbox.tenantId().value(),
@@ -122,9 +126,14 @@ public final class OutcomeRecorder {
         Duration.between(execution.startTime(), outcome.endTime()));
   }
 
-  /** Writes down, as LOST, whatever of a sandbox's executions still counts as running. */
-  void lose(Transaction transaction, Sandbox sandbox, Instant endTime) {
-    for (Execution execution : repository.finishLost(transaction, sandbox.sandboxId(), endTime)) {
+  /**
+   * Writes down, as LOST, whatever of a sandbox's executions still counts as running.
+   *
+   * @param but of those that do run
+   */
+  void lose(Transaction transaction, Sandbox sandbox, Instant endTime, Set<ExecutionId> but) {
+    for (Execution execution :
+        repository.finishLost(transaction, sandbox.sandboxId(), endTime, but)) {
       execution
           .outcome()
           .ifPresent(outcome -> auditLog.append(transaction, entry(sandbox, execution, outcome)));

@@ -4,8 +4,8 @@ import java.nio.ByteBuffer;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 
-/** Counts and hashes what a program writes to one stream. Belongs to one thread. */
-final class OutputHash {
+/** Counts and hashes a stream of bytes. Belongs to one thread. */
+public final class OutputHash {
   private final MessageDigest digest = sha256();
   private long bytes;
 
@@ -15,13 +15,13 @@ final class OutputHash {
   }
 
   /** Takes the remaining bytes, whose position stays. */
-  void update(ByteBuffer data) {
+  public void update(ByteBuffer data) {
     bytes += data.remaining();
     digest.update(data.duplicate());
   }
 
   /** Returns the count and the hash; nothing can be added after. */
-  Execution.OutputDigest finish() {
+  public Execution.OutputDigest finish() {
     return new Execution.OutputDigest(bytes, digest.digest());
   }
 

@@ -20,6 +20,7 @@ import dev.sandkeeper.server.base.Scope;
 import dev.sandkeeper.server.engine.FileInfo;
 import dev.sandkeeper.server.execution.FileRange;
 import dev.sandkeeper.server.execution.SandboxFiles;
+import dev.sandkeeper.server.execution.UploadTerms;
 import dev.sandkeeper.v1.StatRequest;
 import java.io.IOException;
 import java.io.InputStream;
@@ -47,7 +48,8 @@ final class FileRoutes {
           "content-range", "given (expected: absent; a file is written whole)");
     }
     SandboxFiles.Upload upload =
-        files.write(principal, new SandboxId(target.getSandboxId()), target.getPath());
+        files.write(
+            principal, new SandboxId(target.getSandboxId()), target.getPath(), UploadTerms.NONE);
     try {
       receive(request, upload);
       HttpStatus status = upload.replaces() ? HttpStatus.OK : HttpStatus.CREATED;

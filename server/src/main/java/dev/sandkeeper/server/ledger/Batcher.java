@@ -99,7 +99,10 @@ final class Batcher<I, O> {
 
   private boolean mayStart() {
     return inFlight.compareAndSet(0, 1)
-        || (waiting.size() >= ENOUGH_FOR_A_SECOND && inFlight.compareAndSet(1, 2));
+        // Counting those who wait goes through them all: last.
+        || (inFlight.get() == 1
+            && waiting.size() >= ENOUGH_FOR_A_SECOND
+            && inFlight.compareAndSet(1, 2));
   }
 
   private void gather() {

@@ -6,6 +6,8 @@ public enum EndReason {
   TERMINATED,
   /** Its timeout passed. */
   TIMEOUT,
+  /** It was idle for its idle timeout. */
+  IDLE,
   /** A budget had nothing left to pay for more time. */
   BUDGET_EXHAUSTED,
   /** It used all its memory and the kernel ended it whole. */

@@ -15,6 +15,7 @@ import java.util.OptionalInt;
  * @param cpuCores cores; empty for the template's default
  * @param memoryMib memory in MiB; empty for the template's default
  * @param timeout how long it may live; empty for the template's default
+ * @param idleTimeout how long it may be idle; empty for all its life
  * @param onExhaustion what happens when a limit pays for no more running time
  * @param attribution for whom it runs
  * @param metadata the caller's labels
@@ -26,6 +27,7 @@ public record CreateSandbox(
     OptionalInt cpuCores,
     OptionalInt memoryMib,
     Optional<Duration> timeout,
+    Optional<Duration> idleTimeout,
     ExhaustionPolicy onExhaustion,
     Attribution attribution,
     Map<String, String> metadata,

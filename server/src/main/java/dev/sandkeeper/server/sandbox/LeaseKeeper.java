@@ -18,6 +18,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Future;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
@@ -27,8 +28,8 @@ import org.slf4j.LoggerFactory;
 /**
  * Keeps live sandboxes paid, running or paused: at half of its lease each is metered and pays for
  * another. One whose budget has no more is warned on its streams, paused if it is to be, and ended
- * before its paid time is over; one whose timeout passed is ended; one that ended by itself is
- * settled.
+ * before its paid time is over; one whose timeout passed, or that was idle for too long, is ended;
+ * one that ended by itself is settled.
  *
  * <p>The decision to end hangs on this process's monotonic clock alone, so a server that has lost
  * its database stops what it can no longer pay for.
@@ -74,6 +75,7 @@ final class LeaseKeeper {
   /** Takes charge of a sandbox that has just become live. */
   void keep(LiveSandbox sandbox) {
     sandbox.engine().onEnd(end -> executor.execute(() -> endedByItself(sandbox, end)));
+    checkIdle(sandbox);
     if (sandbox.paused() == sandbox.pausedInBooks()) {
       schedule(sandbox, renewTime(sandbox));
     } else {
@@ -132,6 +134,7 @@ final class LeaseKeeper {
   private void goOn(LiveSandbox sandbox, Instant paidUntil) {
     try {
       renewed(sandbox, paidUntil);
+      sandbox.activity().touch();
       pauser.goOn(sandbox);
     } catch (EngineException e) {
       if (sandbox.paused()) {
@@ -227,6 +230,22 @@ final class LeaseKeeper {
       schedule(sandbox, earlier(clock.now().plus(RETRY), stopTime(sandbox)));
     } else {
       end(sandbox, EndReason.ORPHANED, STOP_GRACE);
+    }
+  }
+
+  private void checkIdle(LiveSandbox sandbox) {
+    sandbox.sandbox().idleTimeout().ifPresent(timeout -> checkIdle(sandbox, timeout));
+  }
+
+  private void checkIdle(LiveSandbox sandbox, Duration timeout) {
+    Optional<Instant> next =
+        sandbox.paused()
+            ? Optional.of(clock.now().plus(timeout))
+            : sandbox.activity().whenIdleFor(timeout);
+    if (next.isPresent()) {
+      after(next.get(), () -> checkIdle(sandbox)).ifPresent(sandbox::nextIdleCheck);
+    } else {
+      end(sandbox, EndReason.IDLE, STOP_GRACE);
     }
   }
 
@@ -337,11 +356,16 @@ final class LeaseKeeper {
   }
 
   private void schedule(LiveSandbox sandbox, Instant at) {
-    long delay = Math.max(0, Duration.between(clock.now(), at).toNanos());
+    after(at, () -> check(sandbox)).ifPresent(sandbox::nextCheck);
+  }
+
+  private Optional<Future<?>> after(Instant time, Runnable work) {
+    long delay = Math.max(0, Duration.between(clock.now(), time).toNanos());
     try {
-      sandbox.nextCheck(executor.schedule(() -> check(sandbox), delay, TimeUnit.NANOSECONDS));
+      return Optional.of(executor.schedule(work, delay, TimeUnit.NANOSECONDS));
     } catch (RejectedExecutionException e) {
       logger.debug("The server stops; the next one takes the sandbox up", e);
+      return Optional.empty();
     }
   }
 

@@ -1,5 +1,6 @@
 package dev.sandkeeper.server.sandbox;
 
+import dev.sandkeeper.server.base.BillingClock;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.engine.EngineSandbox;
 import java.time.Instant;
@@ -17,11 +18,14 @@ public final class LiveSandbox {
   private final ReentrantLock turn = new ReentrantLock();
   private volatile Instant paidUntil;
   private volatile boolean pausedInBooks;
+  private final Activity activity;
   private volatile @Nullable Future<?> nextCheck;
+  private volatile @Nullable Future<?> nextIdleCheck;
 
-  LiveSandbox(Sandbox sandbox, EngineSandbox engine) {
+  LiveSandbox(Sandbox sandbox, EngineSandbox engine, BillingClock clock) {
     this.sandbox = sandbox;
     this.engine = engine;
+    this.activity = new Activity(clock);
     this.paidUntil = sandbox.paidUntil();
     this.pausedInBooks = sandbox.state() == SandboxState.PAUSED;
   }
@@ -73,6 +77,25 @@ public final class LiveSandbox {
     pausedInBooks = paused;
   }
 
+  /** Returns what keeps it from being idle. */
+  Activity activity() {
+    return activity;
+  }
+
+  /**
+   * Begins a use, during which it is not idle.
+   *
+   * @return whether it is in use now, until {@link #endUse}; false when it is about to be ended
+   */
+  public boolean beginUse() {
+    return activity.begin();
+  }
+
+  /** Ends a use. */
+  public void endUse() {
+    activity.end();
+  }
+
   /** Says whether its end has begun. */
   boolean ending() {
     return end.get() != null;
@@ -92,14 +115,21 @@ public final class LiveSandbox {
   void nextCheck(Future<?> check) {
     Future<?> before = nextCheck;
     nextCheck = check;
-    if (before != null) {
-      before.cancel(false);
-    }
+    cancel(before);
   }
 
-  /** Drops the next check of its lease. */
-  void cancelCheck() {
-    Future<?> check = nextCheck;
+  /** Sets the next look at whether it is idle. */
+  void nextIdleCheck(Future<?> check) {
+    nextIdleCheck = check;
+  }
+
+  /** Drops the next checks. */
+  void cancelChecks() {
+    cancel(nextCheck);
+    cancel(nextIdleCheck);
+  }
+
+  private static void cancel(@Nullable Future<?> check) {
     if (check != null) {
       check.cancel(false);
     }

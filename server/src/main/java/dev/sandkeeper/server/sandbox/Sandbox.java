@@ -25,6 +25,7 @@ import java.util.Optional;
  * @param memoryMib memory it is allocated, in MiB
  * @param diskMib disk it is allocated, in MiB
  * @param timeout how long it may live, from its creation
+ * @param idleTimeout how long it may be idle before it is ended; empty for all its life
  * @param onExhaustion what happens when a limit pays for no more running time
  * @param metadata the caller's labels
  * @param attribution for whom it runs
@@ -49,6 +50,7 @@ public record Sandbox(
     int memoryMib,
     int diskMib,
     Duration timeout,
+    Optional<Duration> idleTimeout,
     ExhaustionPolicy onExhaustion,
     Map<String, String> metadata,
     Attribution attribution,
@@ -86,6 +88,7 @@ public record Sandbox(
         memoryMib,
         diskMib,
         timeout,
+        idleTimeout,
         onExhaustion,
         metadata,
         attribution,
@@ -113,6 +116,7 @@ public record Sandbox(
         memoryMib,
         diskMib,
         timeout,
+        idleTimeout,
         onExhaustion,
         metadata,
         attribution,

@@ -203,7 +203,7 @@ public final class SandboxCreator {
       takeBack(running, engineSandbox);
       throw e;
     }
-    LiveSandbox sandbox = new LiveSandbox(running, engineSandbox);
+    LiveSandbox sandbox = new LiveSandbox(running, engineSandbox, clock);
     live.add(sandbox);
     leaseKeeper.keep(sandbox);
     return running;
@@ -315,6 +315,7 @@ public final class SandboxCreator {
         // Files may count against the memory, and a full disk should be told as such first.
         Math.min(template.diskMib().standard(), allocation.memoryMib() / 2),
         allocation.timeout(),
+        request.idleTimeout(),
         request.onExhaustion(),
         request.metadata(),
         principal.attribute(request.attribution()),

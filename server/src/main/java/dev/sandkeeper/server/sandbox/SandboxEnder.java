@@ -211,7 +211,7 @@ final class SandboxEnder {
 
   private Sandbox stopAndSettle(
       LiveSandbox sandbox, EndReason reason, Duration grace, Optional<Principal> principal) {
-    sandbox.cancelCheck();
+    sandbox.cancelChecks();
     markStopping(sandbox, reason);
     // The grace of a paused one would run at the price of paused time.
     UsageReading usage = destroy(sandbox, reason, sandbox.paused() ? Duration.ZERO : grace);

@@ -22,9 +22,17 @@ public interface SandboxListener {
   void awaitExecutions(SandboxId sandboxId, Duration timeout);
 
   /**
+   * Goes on with the executions of a sandbox that an earlier server left; those that cannot go on
+   * are written down as LOST.
+   *
+   * @param sandbox which lives on, and is about to be served
+   */
+  void takeUpExecutions(LiveSandbox sandbox);
+
+  /**
    * Writes down, as LOST, the executions of a sandbox of which nothing more can be learnt.
    *
-   * @param transaction in which the sandbox is settled or taken up
+   * @param transaction in which the sandbox is settled
    * @param sandbox whose they are
    * @param endTime when they were over at the latest
    */

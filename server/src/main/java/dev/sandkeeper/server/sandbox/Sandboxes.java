@@ -5,6 +5,7 @@ import dev.sandkeeper.server.base.Page;
 import dev.sandkeeper.server.base.Principal;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.SandkeeperException;
+import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.ledger.EndReason;
 import dev.sandkeeper.server.telemetry.ActiveSandboxes;
 import java.time.Duration;
@@ -57,6 +58,11 @@ public final class Sandboxes {
                     ErrorReason.SANDBOX_NOT_FOUND,
                     "There is no such sandbox that the key can reach.")
                 .with("sandboxId", sandboxId));
+  }
+
+  /** Returns the sandbox, whoever may see it. */
+  public Optional<Sandbox> find(SandboxId sandboxId) {
+    return repository.find(sandboxId);
   }
 
   /** Returns the sandbox when this server runs it, whoever may see it. */
@@ -149,6 +155,15 @@ public final class Sandboxes {
     return SandkeeperException.of(
             ErrorReason.SANDBOX_PAUSED, "The sandbox is paused; resume it first.")
         .with("sandboxId", sandboxId);
+  }
+
+  /** Returns what says that a live sandbox could not be used after all. */
+  public SandkeeperException unusable(LiveSandbox sandbox, EngineException cause) {
+    SandkeeperException refusal =
+        cause.kind() == EngineException.Kind.PAUSED
+            ? paused(sandbox.id())
+            : notRunning(sandbox.sandbox());
+    return refusal.causedBy(cause);
   }
 
   /** Returns a page of the sandboxes that the caller may see, newest first. */

@@ -122,8 +122,8 @@ public final class Sweeper {
       settleGone(sandbox, EndReason.ORPHANED);
       return;
     }
-    transactions.run(transaction -> listener.join().loseExecutions(transaction, sandbox, now));
-    LiveSandbox adopted = new LiveSandbox(sandbox, running.get());
+    LiveSandbox adopted = new LiveSandbox(sandbox, running.get(), clock);
+    listener.join().takeUpExecutions(adopted);
     live.add(adopted);
     leaseKeeper.keep(adopted);
     logger.atInfo().addKeyValue(LogKeys.SANDBOX, sandbox.sandboxId()).log("Sandbox adopted");

@@ -39,7 +39,7 @@ final class JooqAdjustmentRepository implements AdjustmentRepository {
       case "UNKNOWN" -> new Answer.NoRecord();
       case "CORRECTION" -> new Answer.OfCorrection();
       case "EXCEEDS" -> new Answer.TooMuch(new NanoUsd(answer.getRemaining()));
-      default -> throw unexpected("ledger_correct", answer.getOutcome());
+      default -> throw StoreErrors.unexpected("ledger_correct", answer.getOutcome());
     };
   }
 
@@ -79,11 +79,7 @@ final class JooqAdjustmentRepository implements AdjustmentRepository {
       case "REPLAYED" ->
           new Answer.Replayed(answer.getCostRecordId().toString(), answer.getRequestHash());
       case "GONE" -> new Answer.Gone();
-      default -> throw unexpected("ledger_credit", answer.getOutcome());
+      default -> throw StoreErrors.unexpected("ledger_credit", answer.getOutcome());
     };
-  }
-
-  private static IllegalStateException unexpected(String function, String outcome) {
-    return new IllegalStateException(function + " answered " + outcome);
   }
 }

@@ -20,6 +20,7 @@ import dev.sandkeeper.server.ledger.NanoUsd;
 import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import org.jooq.Condition;
 import org.jooq.DSLContext;
 import org.jooq.Field;
@@ -60,7 +61,11 @@ final class JooqExecutionRepository implements ExecutionRepository {
 
   @Override
   public Insertion insert(
-      Transaction transaction, Execution execution, RequestKey requestKey, boolean hasRoom) {
+      Transaction transaction,
+      Principal principal,
+      Execution execution,
+      RequestKey requestKey,
+      boolean hasRoom) {
     ExecutionBeginRecord answer =
         JooqTransaction.contextOf(transaction)
             .selectFrom(
@@ -73,6 +78,10 @@ final class JooqExecutionRepository implements ExecutionRepository {
                     execution.language().map(Language::name).orElse(null),
                     execution.startTime(),
                     execution.codeHash(),
+                    principal.keyId(),
+                    principal.agentId().orElse(null),
+                    text(principal.origin().remoteAddress()),
+                    text(principal.origin().userAgent()),
                     hasRoom))
             .fetchSingle();
     return switch (answer.getOutcome()) {
@@ -81,16 +90,13 @@ final class JooqExecutionRepository implements ExecutionRepository {
           new Insertion.Repeated(new ExecutionId(answer.getExecutionId()), answer.getRequestHash());
       case "NO_ROOM" -> new Insertion.NoRoom();
       case "NOT_RUNNING" -> new Insertion.NotRunning();
-      default -> throw new IllegalStateException("execution_begin answered " + answer.getOutcome());
+      default -> throw StoreErrors.unexpected("execution_begin", answer.getOutcome());
     };
   }
 
   @Override
   public Optional<Execution.Outcome> finish(
-      Transaction transaction,
-      Principal principal,
-      ExecutionId executionId,
-      Execution.Outcome outcome) {
+      Transaction transaction, ExecutionId executionId, Execution.Outcome outcome) {
     ExecutionEnd end = outcome.end();
     @Nullable Long cost =
         Routines.executionFinish(
@@ -106,16 +112,13 @@ final class JooqExecutionRepository implements ExecutionRepository {
             bytes(outcome.stdout()),
             hash(outcome.stdout()),
             bytes(outcome.stderr()),
-            hash(outcome.stderr()),
-            principal.keyId(),
-            principal.agentId().orElse(null),
-            text(principal.origin().remoteAddress()),
-            text(principal.origin().userAgent()));
+            hash(outcome.stderr()));
     return Optional.ofNullable(cost).map(NanoUsd::new).map(outcome::withCost);
   }
 
   @Override
-  public List<Execution> finishLost(Transaction transaction, SandboxId sandboxId, Instant endTime) {
+  public List<Execution> finishLost(
+      Transaction transaction, SandboxId sandboxId, Instant endTime, Set<ExecutionId> but) {
     return JooqTransaction.contextOf(transaction)
         .update(EXECUTION)
         .set(EXECUTION.STATE, FINISHED)
@@ -125,7 +128,18 @@ final class JooqExecutionRepository implements ExecutionRepository {
             DSL.greatest(DSL.val(endTime, EXECUTION.END_TIME), EXECUTION.START_TIME))
         .where(EXECUTION.SANDBOX_ID.eq(sandboxId.value()))
         .and(EXECUTION.STATE.eq(RUNNING))
+        .and(EXECUTION.EXECUTION_ID.notIn(but.stream().map(ExecutionId::value).toList()))
         .returning(COLUMNS)
+        .fetch(JooqExecutionRepository::toExecution);
+  }
+
+  @Override
+  public List<Execution> running(SandboxId sandboxId) {
+    return context
+        .select(COLUMNS)
+        .from(EXECUTION)
+        .where(EXECUTION.SANDBOX_ID.eq(sandboxId.value()))
+        .and(EXECUTION.STATE.eq(RUNNING))
         .fetch(JooqExecutionRepository::toExecution);
   }
 

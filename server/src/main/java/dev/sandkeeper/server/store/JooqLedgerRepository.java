@@ -76,7 +76,7 @@ final class JooqLedgerRepository implements LedgerRepository {
       case "REPLAYED" -> new Admission.Replayed(new SandboxId(answer.getSandboxId()));
       case "OTHER_KIND" -> new Admission.OtherKind();
       case "GONE" -> new Admission.Gone();
-      default -> throw unexpected("ledger_admit", answer.getOutcome());
+      default -> throw StoreErrors.unexpected("ledger_admit", answer.getOutcome());
     };
   }
 
@@ -107,7 +107,7 @@ final class JooqLedgerRepository implements LedgerRepository {
       case "SHORTENED" -> new Extension.Shortened(answer.getPaidUntil(), Refusals.of(answer));
       case "REFUSED" -> new Extension.Refused(answer.getPaidUntil(), Refusals.of(answer));
       case "FENCED" -> new Extension.Fenced();
-      default -> throw unexpected("ledger_renew", answer.getOutcome());
+      default -> throw StoreErrors.unexpected("ledger_renew", answer.getOutcome());
     };
   }
 
@@ -175,9 +175,5 @@ final class JooqLedgerRepository implements LedgerRepository {
         .selectFrom(LEDGER_VIOLATIONS())
         .limit(MAX_VIOLATIONS)
         .fetch(row -> new Violation(row.getInvariant(), row.getSubject(), row.getDetail()));
-  }
-
-  private static IllegalStateException unexpected(String function, String outcome) {
-    return new IllegalStateException(function + " answered " + outcome);
   }
 }

@@ -70,8 +70,7 @@ final class JooqLimitRepository implements LimitRepository {
       case "OTHER_ZONE" -> new Setting.OtherZone(answer.getLimitId().toString(), answer.getZone());
       case "UNKNOWN_ZONE" -> new Setting.UnknownZone();
       case "TOO_MANY" -> new Setting.TooMany();
-      default ->
-          throw new IllegalStateException("ledger_set_limit answered " + answer.getOutcome());
+      default -> throw StoreErrors.unexpected("ledger_set_limit", answer.getOutcome());
     };
   }
 

@@ -137,7 +137,7 @@ final class JooqLlmRepository implements LlmRepository {
       case "ENDED_BEFORE" -> new Answer.EndedBefore(hold(row), row.getEndReason());
       case "UNKNOWN" -> new Answer.Unknown();
       case "NO_PRICE" -> new Answer.NoPrice();
-      default -> throw new IllegalStateException("ledger_spend answered " + row.getOutcome());
+      default -> throw StoreErrors.unexpected("ledger_spend", row.getOutcome());
     };
   }
 

@@ -48,8 +48,7 @@ final class JooqModelPriceRepository implements ModelPriceRepository {
                   .fetchSingle(JooqModelPriceRepository::toPrice));
       case "TOO_EARLY" -> new Creation.TooEarly(answer.getEarliestStartTime());
       case "NOT_LAST" -> new Creation.NotLast();
-      default ->
-          throw new IllegalStateException("model_price_create answered " + answer.getOutcome());
+      default -> throw StoreErrors.unexpected("model_price_create", answer.getOutcome());
     };
   }
 

@@ -78,7 +78,7 @@ final class JooqPriceRepository implements PriceRepository {
                   .fetchSingle(JooqPriceRepository::toPrice));
       case "TOO_EARLY" -> new Creation.TooEarly(answer.getEarliestStartTime());
       case "NOT_LAST" -> new Creation.NotLast();
-      default -> throw new IllegalStateException("price_create answered " + answer.getOutcome());
+      default -> throw StoreErrors.unexpected("price_create", answer.getOutcome());
     };
   }
 

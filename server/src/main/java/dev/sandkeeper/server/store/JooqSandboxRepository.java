@@ -43,6 +43,7 @@ final class JooqSandboxRepository implements SandboxRepository {
           SANDBOX.MEMORY_MIB,
           SANDBOX.DISK_MIB,
           SANDBOX.TIMEOUT_MS,
+          SANDBOX.IDLE_TIMEOUT_MS,
           SANDBOX.ON_EXHAUSTION,
           SANDBOX.METADATA,
           SANDBOX.ORGANISATION_ID,
@@ -88,6 +89,7 @@ final class JooqSandboxRepository implements SandboxRepository {
         .set(SANDBOX.MEMORY_MIB, sandbox.memoryMib())
         .set(SANDBOX.DISK_MIB, sandbox.diskMib())
         .set(SANDBOX.TIMEOUT_MS, sandbox.timeout().toMillis())
+        .set(SANDBOX.IDLE_TIMEOUT_MS, sandbox.idleTimeout().map(Duration::toMillis).orElse(null))
         .set(SANDBOX.ON_EXHAUSTION, sandbox.onExhaustion().name())
         .set(SANDBOX.METADATA, JsonTexts.ofMap(sandbox.metadata()))
         .set(SANDBOX.ORGANISATION_ID, attribution.organisationId().orElse(null))
@@ -226,6 +228,7 @@ final class JooqSandboxRepository implements SandboxRepository {
         row.get(SANDBOX.MEMORY_MIB),
         row.get(SANDBOX.DISK_MIB),
         Duration.ofMillis(row.get(SANDBOX.TIMEOUT_MS)),
+        Optional.ofNullable(row.get(SANDBOX.IDLE_TIMEOUT_MS)).map(Duration::ofMillis),
         ExhaustionPolicy.valueOf(row.get(SANDBOX.ON_EXHAUSTION)),
         JsonTexts.toMap(row.get(SANDBOX.METADATA)),
         new Attribution(

@@ -37,6 +37,11 @@ final class StoreErrors {
 
   private StoreErrors() {}
 
+  /** Makes the fault of a function of the database that answered with a word not known here. */
+  static IllegalStateException unexpected(String function, String outcome) {
+    return new IllegalStateException(function + " answered " + outcome);
+  }
+
   /** Says whether the same work may succeed when it is run again at once. */
   static boolean isWorthRetrying(DataAccessException exception) {
     String state = exception.sqlState();

@@ -50,8 +50,11 @@ final class ConfigurationLoaderTest {
         .isEqualTo(new Configuration.Ledger(Duration.ofSeconds(60), Duration.ofSeconds(5), 0));
     assertThat(configuration.execution().journalBytes()).isEqualTo(16 << 20);
     assertThat(configuration.execution().keep()).isEqualTo(Duration.ofMinutes(10));
+    assertThat(configuration.execution().maxJournalBytes()).isEqualTo(64 << 20);
+    assertThat(configuration.execution().maxKeep()).isEqualTo(Duration.ofDays(1));
     assertThat(configuration.files())
-        .isEqualTo(new Configuration.Files(10_000_000, 50_000_000, 10_000));
+        .isEqualTo(
+            new Configuration.Files(10_000_000, 50_000_000, 10_000, 16, 16, Duration.ofHours(1)));
     assertThat(configuration.alerts())
         .isEqualTo(
             new Configuration.Alerts(
@@ -126,12 +129,16 @@ final class ConfigurationLoaderTest {
             new Configuration.Execution(
                 1 << 20,
                 Duration.ofMinutes(1),
+                8 << 20,
+                Duration.ofHours(2),
                 10,
                 4,
+                3,
                 Duration.ofMinutes(1),
                 Duration.ofSeconds(5)));
     assertThat(configuration.files())
-        .isEqualTo(new Configuration.Files(20_000_000, 1_000_000_000, 50));
+        .isEqualTo(
+            new Configuration.Files(20_000_000, 1_000_000_000, 50, 2, 3, Duration.ofMinutes(5)));
     assertThat(configuration.alerts())
         .isEqualTo(
             new Configuration.Alerts(true, 3, 50, 4, Duration.ofHours(1), Duration.ofMillis(200)));
@@ -203,7 +210,7 @@ final class ConfigurationLoaderTest {
                         "database.url: is not of PostgreSQL (expected: jdbc:postgresql://...)",
                         "telemetry.otlp-endpoint: collector:4318"
                             + " (expected: http://... or https://...)",
-                        "execution.keep: PT-1S (expected: PT0S to PT24H)"));
+                        "execution.keep: PT-1S (expected: PT1S to PT24H)"));
   }
 
   @Test

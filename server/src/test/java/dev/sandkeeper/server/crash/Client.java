@@ -4,12 +4,15 @@ import com.google.protobuf.ByteString;
 import com.google.protobuf.Timestamp;
 import com.google.protobuf.util.Durations;
 import dev.sandkeeper.v1.AdminServiceGrpc;
+import dev.sandkeeper.v1.AttachExecutionRequest;
 import dev.sandkeeper.v1.Code;
 import dev.sandkeeper.v1.CostServiceGrpc;
 import dev.sandkeeper.v1.CreateSandboxRequest;
 import dev.sandkeeper.v1.ExecuteRequest;
+import dev.sandkeeper.v1.Execution;
 import dev.sandkeeper.v1.ExecutionServiceGrpc;
 import dev.sandkeeper.v1.FileServiceGrpc;
+import dev.sandkeeper.v1.GetExecutionRequest;
 import dev.sandkeeper.v1.GetSandboxRequest;
 import dev.sandkeeper.v1.Language;
 import dev.sandkeeper.v1.PauseSandboxRequest;
@@ -17,6 +20,7 @@ import dev.sandkeeper.v1.QuotaServiceGrpc;
 import dev.sandkeeper.v1.ResumeSandboxRequest;
 import dev.sandkeeper.v1.Sandbox;
 import dev.sandkeeper.v1.SandboxServiceGrpc;
+import dev.sandkeeper.v1.SignalExecutionRequest;
 import dev.sandkeeper.v1.TerminateSandboxRequest;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
@@ -142,6 +146,34 @@ final class Client implements AutoCloseable {
     Run run = new Run();
     streams().execute(request, run);
     return run;
+  }
+
+  /** Reads the events of an execution behind the given one as fast as they come. */
+  Run attach(String executionId, long afterSequence) {
+    Run run = new Run();
+    streams()
+        .attachExecution(
+            AttachExecutionRequest.newBuilder()
+                .setExecutionId(executionId)
+                .setAfterSequence(afterSequence)
+                .build(),
+            run.attached());
+    return run;
+  }
+
+  Execution execution(String executionId) {
+    return executions()
+        .getExecution(GetExecutionRequest.newBuilder().setExecutionId(executionId).build())
+        .getExecution();
+  }
+
+  void signal(String executionId, int number) {
+    executions()
+        .signalExecution(
+            SignalExecutionRequest.newBuilder()
+                .setExecutionId(executionId)
+                .setSignal(number)
+                .build());
   }
 
   /** Runs something to its end and returns what it wrote to its standard output. */

@@ -1,13 +1,12 @@
 package dev.sandkeeper.server.crash;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.sandkeeper.client.ExecutionEvent;
+import dev.sandkeeper.client.ExecutionInput;
 import dev.sandkeeper.client.ExecutionStream;
 import dev.sandkeeper.client.SandboxHandle;
 import dev.sandkeeper.client.SandkeeperClient;
-import dev.sandkeeper.client.SandkeeperException;
 import dev.sandkeeper.v1.FinishReason;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -22,12 +21,14 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** A server that ends and starts again on its port, while clients read their programs' output. */
 class RestartTest {
   private static final int CLIENTS = 4;
+  private static final int SIGTERM = 15;
   private static final String COUNT_FOR_EVER =
       "i=0; while :; do echo $i; i=$((i+1)); sleep 0.01; done";
 
@@ -48,7 +49,7 @@ class RestartTest {
 
   @ParameterizedTest
   @ValueSource(booleans = {true, false})
-  void clientsThatStreamAreToldAndGoOnInTheirSandboxes(boolean killed) throws Exception {
+  void clientsThatStreamMissNothing(boolean killed) throws Exception {
     CyclicBarrier allStream = new CyclicBarrier(CLIENTS + 1);
     List<Future<?>> clients = new ArrayList<>();
     String target = "127.0.0.1:" + server.client().port();
@@ -79,6 +80,49 @@ class RestartTest {
     Books.assertSound(server);
   }
 
+  @Test
+  void aTerminalIsTypedIntoThroughTheRestart() throws Exception {
+    String target = "127.0.0.1:" + server.client().port();
+    String key = Files.readString(server.folder().resolve("key")).strip();
+    try (SandkeeperClient client =
+            SandkeeperClient.builder(target).apiKey(key).plaintext().build();
+        ExecutionStream stream =
+            client
+                .createSandbox(Duration.ofMinutes(10))
+                .shell(
+                    "trap 'stty size' WINCH; stty -echo; echo up;"
+                        + " while read line; do echo got $line; done")
+                .terminal(24, 80)
+                .keepStdinOpen()
+                .stream()) {
+      StringBuilder screen = new StringBuilder();
+      Iterator<ExecutionEvent> events = stream.iterator();
+      readUntil("up", events, screen);
+      ExecutionInput input = client.input(stream.executionId());
+      input.write("one\n");
+      readUntil("got one", events, screen);
+      server.kill();
+      server.start();
+
+      client.resizeTerminal(stream.executionId(), 30, 90);
+      input.write("two\n"); // the shell sees to its signal once it has read a line
+      readUntil("30 90", events, screen);
+      readUntil("got two", events, screen);
+      input.close();
+      events.forEachRemaining(event -> read(event, screen));
+      assertThat(client.getExecution(stream.executionId()).getFinished().getReason())
+          .isEqualTo(FinishReason.FINISH_REASON_COMPLETED);
+    }
+    Books.assertSound(server);
+  }
+
+  private static void readUntil(
+      String text, Iterator<ExecutionEvent> events, StringBuilder screen) {
+    while (screen.indexOf(text) < 0) {
+      read(events.next(), screen);
+    }
+  }
+
   private static void streamThroughTheRestart(SandkeeperClient client, CyclicBarrier allStream)
       throws Exception {
     SandboxHandle sandbox = client.createSandbox(Duration.ofMinutes(10));
@@ -89,16 +133,19 @@ class RestartTest {
         read(events.next(), output);
       }
       allStream.await();
+      int before = output.length();
+      while (output.length() < before + 500) {
+        read(events.next(), output);
+      }
+      client.signal(stream.executionId(), SIGTERM);
+      events.forEachRemaining(event -> read(event, output));
 
-      assertThatThrownBy(() -> events.forEachRemaining(event -> read(event, output)))
-          .isInstanceOfSatisfying(
-              SandkeeperException.class,
-              e -> assertThat(e.reason()).isEqualTo("SEQUENCE_NOT_KEPT"));
       assertThat(client.getExecution(stream.executionId()).getFinished().getReason())
-          .isEqualTo(FinishReason.FINISH_REASON_LOST);
+          .isEqualTo(FinishReason.FINISH_REASON_SIGNALED);
+      assertThat(stream.reattachments()).isPositive();
     }
     List<String> lines = output.toString().lines().toList();
-    for (int i = 0; i < lines.size() - 1; i++) { // the last may be half a line
+    for (int i = 0; i < lines.size(); i++) {
       assertThat(lines.get(i)).isEqualTo(Integer.toString(i));
     }
     assertThat(sandbox.shell("echo on").run().stdoutText()).isEqualTo("on\n");

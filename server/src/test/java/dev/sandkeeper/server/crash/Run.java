@@ -1,6 +1,7 @@
 package dev.sandkeeper.server.crash;
 
 import com.google.protobuf.ByteString;
+import dev.sandkeeper.v1.AttachExecutionResponse;
 import dev.sandkeeper.v1.ExecuteResponse;
 import dev.sandkeeper.v1.ExecutionEvent;
 import dev.sandkeeper.v1.Finished;
@@ -23,7 +24,30 @@ final class Run implements StreamObserver<ExecuteResponse> {
 
   @Override
   public void onNext(ExecuteResponse response) {
-    ExecutionEvent event = response.getEvent();
+    next(response.getEvent());
+  }
+
+  /** Returns the same for a stream that was attached. */
+  StreamObserver<AttachExecutionResponse> attached() {
+    return new StreamObserver<>() {
+      @Override
+      public void onNext(AttachExecutionResponse response) {
+        next(response.getEvent());
+      }
+
+      @Override
+      public void onError(Throwable cause) {
+        Run.this.onError(cause);
+      }
+
+      @Override
+      public void onCompleted() {
+        Run.this.onCompleted();
+      }
+    };
+  }
+
+  private void next(ExecutionEvent event) {
     events.add(event);
     if (event.hasStarted()) {
       executionId.complete(event.getStarted().getExecutionId());

@@ -5,7 +5,6 @@ import static org.awaitility.Awaitility.await;
 
 import dev.sandkeeper.v1.ExecutionState;
 import dev.sandkeeper.v1.FinishReason;
-import dev.sandkeeper.v1.GetExecutionRequest;
 import dev.sandkeeper.v1.Sandbox;
 import dev.sandkeeper.v1.SandboxEndReason;
 import dev.sandkeeper.v1.SandboxState;
@@ -67,16 +66,12 @@ class ServerCrashTest {
     Sandbox settled = server.client().get(gone);
     assertThat(settled.getState()).isEqualTo(SandboxState.SANDBOX_STATE_TERMINATED);
     assertThat(settled.getEndReason()).isEqualTo(SandboxEndReason.SANDBOX_END_REASON_ORPHANED);
-    for (String id : List.of(executionId, otherExecutionId)) {
-      var lost =
-          server
-              .client()
-              .executions()
-              .getExecution(GetExecutionRequest.newBuilder().setExecutionId(id).build())
-              .getExecution();
-      assertThat(lost.getState()).isEqualTo(ExecutionState.EXECUTION_STATE_FINISHED);
-      assertThat(lost.getFinished().getReason()).isEqualTo(FinishReason.FINISH_REASON_LOST);
-    }
+    assertThat(server.client().execution(executionId).getState())
+        .isEqualTo(ExecutionState.EXECUTION_STATE_RUNNING);
+    // What was kept of the other can be had, and that its outcome is not known.
+    Run other = server.client().attach(otherExecutionId, 0);
+    assertThat(other.finished().getReason()).isEqualTo(FinishReason.FINISH_REASON_LOST);
+    assertThat(other.stdout()).isEqualTo("up\n");
     Books.assertSound(server);
 
     assertThat(server.client().terminate(running).getState())
@@ -85,6 +80,62 @@ class ServerCrashTest {
     Books.assertSound(server);
     Books.assertNothingPastPaid(server);
     assertThat(server.query("select count(*) from usage_segment")).isNotEqualTo(List.of("0"));
+  }
+
+  @Test
+  void whatEndsWhileNoServerRunsIsToldByTheNext() throws Exception {
+    server.start();
+    String sandbox = server.client().create(LONG).getSandboxId();
+    String ended = server.client().start(Client.bash(sandbox, "echo all")).executionId();
+    Run run =
+        server
+            .client()
+            .start(Client.bash(sandbox, "echo one; sleep 2; echo two; touch over; exit 7"));
+    String execution = run.executionId();
+    await().until(() -> run.stdout().equals("one\n"));
+
+    server.kill();
+    Thread.sleep(Duration.ofSeconds(3)); // nothing outside can see that the program has ended
+    server.start();
+
+    Run all = server.client().attach(execution, 0);
+    assertThat(all.finished().getReason()).isEqualTo(FinishReason.FINISH_REASON_COMPLETED);
+    assertThat(all.finished().getExitCode()).isEqualTo(7);
+    assertThat(all.stdout()).isEqualTo("one\ntwo\n");
+    Run rest = server.client().attach(execution, 2);
+    assertThat(rest.finished()).isEqualTo(all.finished());
+    assertThat(rest.stdout()).isEqualTo("two\n");
+    // What had ended before is kept on as well, and so is who had it run.
+    Run before = server.client().attach(ended, 0);
+    assertThat(before.finished().getReason()).isEqualTo(FinishReason.FINISH_REASON_COMPLETED);
+    assertThat(before.stdout()).isEqualTo("all\n");
+    assertThat(
+            server.query(
+                "select count(distinct key_id) || ' ' || count(key_id) || ' ' || count(stdout_hash)"
+                    + " from audit_event where operation like 'run_%'"))
+        .containsExactly("1 2 2");
+    Books.assertSound(server);
+  }
+
+  @Test
+  void whateverEndsWhileTheServerStopsIsToldByTheNext() throws Exception {
+    server.start();
+    String sandbox = server.client().create(LONG).getSandboxId();
+    List<String> executions = new ArrayList<>();
+    for (int i = 1; i <= 30; i++) {
+      String source = "sleep " + i / 10 + "." + i % 10 + "; echo " + i;
+      executions.add(server.client().start(Client.bash(sandbox, source)).executionId());
+    }
+
+    server.stop();
+    server.start();
+
+    for (int i = 1; i <= 30; i++) {
+      Run run = server.client().attach(executions.get(i - 1), 0);
+      assertThat(run.finished().getReason()).isEqualTo(FinishReason.FINISH_REASON_COMPLETED);
+      assertThat(run.stdout()).isEqualTo(i + "\n");
+    }
+    Books.assertSound(server);
   }
 
   @Test

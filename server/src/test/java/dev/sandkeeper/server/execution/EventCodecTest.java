@@ -73,7 +73,7 @@ class EventCodecTest {
   void everyEventComesBack(ExecutionEvent event) {
     NumberedEvent numbered = new NumberedEvent(Long.MAX_VALUE, TIME, event);
 
-    ByteBuffer bytes = joined(EventCodec.encode(numbered));
+    ByteBuffer bytes = joined(EventCodec.encode(numbered, 1));
     assertThat(bytes.getInt()).isEqualTo(bytes.remaining());
     NumberedEvent decoded = EventCodec.decode(bytes);
 
@@ -91,7 +91,7 @@ class EventCodecTest {
   @Test
   void anUnknownTypeIsRefused() {
     ByteBuffer bytes = ByteBuffer.allocate(EventCodec.HEADER_BYTES);
-    bytes.put((byte) 99).putLong(1).putLong(0).flip();
+    bytes.put((byte) 99).putLong(1).putLong(1).putLong(0).flip();
 
     assertThatIllegalArgumentException()
         .isThrownBy(() -> EventCodec.decode(bytes))

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.awaitility.Awaitility.await;
 
 import dev.sandkeeper.server.base.ErrorReason;
+import dev.sandkeeper.server.base.ExecutionId;
 import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.OutputStreamKind;
@@ -16,6 +17,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -45,7 +47,7 @@ class JournalTest {
   @ValueSource(longs = {1, 20_261_120, 8_675_309, -42})
   void randomChunksAreNumberedWithoutGapsAndReadAlikeFromEverySequence(long seed) throws Exception {
     Random random = new Random(seed);
-    Journal journal = new Journal(folder, 16 << 20);
+    Journal journal = new Journal(folder, keeping(16 << 20));
     ByteArrayOutputStream stdout = new ByteArrayOutputStream();
     ByteArrayOutputStream stderr = new ByteArrayOutputStream();
     int events = 200 + random.nextInt(200);
@@ -82,7 +84,7 @@ class JournalTest {
 
   @Test
   void theOldestGoAtTheBoundAndTheFirstKeptIsNamed() throws Exception {
-    Journal journal = new Journal(folder, BOUND);
+    Journal journal = new Journal(folder, keeping(BOUND));
     fill(journal, 200);
 
     long firstKept = journal.firstKept();
@@ -104,7 +106,7 @@ class JournalTest {
 
   @Test
   void primaryHoldsBackTheAppenderAtTheBoundAndLosesNothing() throws Exception {
-    Journal journal = new Journal(folder, BOUND);
+    Journal journal = new Journal(folder, keeping(BOUND));
     JournalReader primary = journal.primaryReader();
     Thread appender =
         Thread.ofVirtual()
@@ -125,7 +127,7 @@ class JournalTest {
 
   @Test
   void detachingThePrimaryReleasesTheAppender() throws Exception {
-    Journal journal = new Journal(folder, BOUND);
+    Journal journal = new Journal(folder, keeping(BOUND));
     JournalReader primary = journal.primaryReader();
     Thread appender = Thread.ofVirtual().start(() -> fill(journal, 500));
     await().until(() -> appender.getState() == Thread.State.WAITING);
@@ -139,7 +141,7 @@ class JournalTest {
 
   @Test
   void aStalledReaderHoldsUpNeitherTheAppenderNorOthers() throws Exception {
-    Journal journal = new Journal(folder, BOUND);
+    Journal journal = new Journal(folder, keeping(BOUND));
     JournalReader primary = journal.primaryReader();
     JournalReader stalled = journal.reader(0);
     fill(journal, 1);
@@ -163,7 +165,7 @@ class JournalTest {
 
   @Test
   void readersThatFollowALiveJournalSeeEveryEventOnce() throws Exception {
-    Journal journal = new Journal(folder, 16 << 20);
+    Journal journal = new Journal(folder, keeping(16 << 20));
     CountDownLatch ready = new CountDownLatch(4);
     List<FutureTask<List<NumberedEvent>>> readers = new ArrayList<>();
     for (int i = 0; i < 4; i++) {
@@ -190,7 +192,7 @@ class JournalTest {
 
   @Test
   void deletingEndsReadersAndReleasesTheAppender() throws Exception {
-    Journal journal = new Journal(Files.createDirectory(folder.resolve("journal")), BOUND);
+    Journal journal = new Journal(Files.createDirectory(folder.resolve("journal")), keeping(BOUND));
     JournalReader primary = journal.primaryReader();
     Thread appender = Thread.ofVirtual().start(() -> fill(journal, 500));
     await().until(() -> appender.getState() == Thread.State.WAITING);
@@ -218,7 +220,7 @@ class JournalTest {
 
   @Test
   void aSilentJournalSaysNothingAndHasNotEnded() throws Exception {
-    JournalReader reader = new Journal(folder, BOUND).reader(0);
+    JournalReader reader = new Journal(folder, keeping(BOUND)).reader(0);
 
     assertThat(reader.next(Duration.ofMillis(1))).isEmpty();
     assertThat(reader.ended()).isFalse();
@@ -226,7 +228,7 @@ class JournalTest {
 
   @Test
   void behindTheLastEventThereIsTheEnd() throws Exception {
-    Journal journal = new Journal(folder, BOUND);
+    Journal journal = new Journal(folder, keeping(BOUND));
     journal.append(TIME, finished());
     JournalReader reader = journal.reader(1);
 
@@ -237,6 +239,79 @@ class JournalTest {
   private final Map<Journal, Integer> filled = new HashMap<>();
 
   /** Appends chunks of standard output that carry on where the last call stopped. */
+  @Test
+  void whereverAServerIsKilledTheNextGoesOnWithTheSameEvents() throws Exception {
+    Path whole = Files.createDirectory(folder.resolve("whole"));
+    Journal first = new Journal(whole, keeping(16 << 20));
+    first.append(TIME, started());
+    first.append(TIME, OutputStreamKind.STDOUT, ByteBuffer.wrap(new byte[] {1, 2, 3}), 0);
+    first.append(TIME, new ExecutionEvent.BudgetWarning("7", NanoUsd.ZERO, TIME));
+    first.append(TIME, OutputStreamKind.STDERR, ByteBuffer.wrap(new byte[] {4}), 0);
+    first.append(TIME, finished());
+    byte[] file = Files.readAllBytes(whole.resolve("1.events"));
+    List<Long> told = List.of(0L, 1L, 2L, 2L, 3L, 3L);
+
+    for (int cut = 0; cut <= file.length; cut++) {
+      Path left = Files.createDirectory(folder.resolve("cut-" + cut));
+      Files.write(left.resolve("1.events"), Arrays.copyOf(file, cut));
+      Journal journal = Journal.load(left, keeping(16 << 20));
+      int events = Math.toIntExact(journal.lastSequence());
+      assertThat(journal.told()).as("cut at %d", cut).isEqualTo(told.get(events));
+      if (events < 5) {
+        journal.append(TIME, OutputStreamKind.STDOUT, ByteBuffer.wrap(new byte[] {9}), 3);
+      }
+      journal.append(TIME, finished());
+
+      List<NumberedEvent> all = readToEnd(journal.reader(0));
+
+      assertThat(all).as("cut at %d", cut).hasSize(events < 5 ? events + 2 : 5);
+      assertThat(all.getLast().event()).isInstanceOf(ExecutionEvent.Finished.class);
+      for (int i = 0; i < all.size(); i++) {
+        assertThat(all.get(i).sequence()).isEqualTo(i + 1);
+      }
+    }
+  }
+
+  @Test
+  void whatWasDroppedAtTheBoundStaysNamedAfterAKill() throws Exception {
+    Journal before = new Journal(folder, keeping(BOUND));
+    fill(before, 3 * (int) BOUND / CHUNK);
+
+    Journal journal = Journal.load(folder, keeping(BOUND));
+    assertThat(journal.firstKept()).isEqualTo(before.firstKept()).isGreaterThan(1);
+    assertThat(journal.lastSequence()).isEqualTo(before.lastSequence());
+    assertThat(OutputHashes.of(journal)).isEmpty();
+    fill(journal, 3 * (int) BOUND / CHUNK);
+    journal.append(TIME, finished());
+
+    assertThat(journal.firstKept()).isGreaterThan(before.lastSequence());
+    List<NumberedEvent> kept = readToEnd(journal.reader(journal.firstKept() - 1));
+    assertThat(kept.getFirst().sequence()).isEqualTo(journal.firstKept());
+    assertThat(kept.getLast().event()).isInstanceOf(ExecutionEvent.Finished.class);
+  }
+
+  @Test
+  void theHashesOfAJournalFromItsBeginningGoOn() throws Exception {
+    Journal before = new Journal(folder, keeping(16 << 20));
+    before.append(TIME, OutputStreamKind.STDOUT, ByteBuffer.wrap(new byte[] {1, 2, 3}), 0);
+    OutputHash expected = new OutputHash();
+    expected.update(ByteBuffer.wrap(new byte[] {1, 2, 3, 4}));
+
+    OutputHashes hashes = OutputHashes.of(Journal.load(folder, keeping(16 << 20))).orElseThrow();
+    hashes.of(OutputStreamKind.STDOUT).update(ByteBuffer.wrap(new byte[] {4}));
+
+    assertThat(hashes.stdout().finish()).usingRecursiveComparison().isEqualTo(expected.finish());
+    assertThat(hashes.stderr().finish().bytes()).isZero();
+  }
+
+  private static Retention keeping(long bytes) {
+    return new Retention(bytes, Duration.ofMinutes(10));
+  }
+
+  private static ExecutionEvent started() {
+    return new ExecutionEvent.Started(new ExecutionId("abcdefghij0123456789"), 7);
+  }
+
   private void fill(Journal journal, int chunks) {
     int before;
     synchronized (filled) {

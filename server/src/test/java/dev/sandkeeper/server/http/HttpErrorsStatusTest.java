@@ -35,6 +35,11 @@ class HttpErrorsStatusTest {
                   SANDBOX_PAUSED,
                   SANDBOX_ELSEWHERE,
                   INTERPRETER_MISSING,
+                  EXECUTION_FINISHED,
+                  INPUT_NOT_OPEN,
+                  INPUT_CLOSED,
+                  INPUT_GAP,
+                  NO_TERMINAL,
                   NO_PRICE_FOR_TIER,
                   NO_PRICE_FOR_MODEL,
                   HOLD_ENDED,
@@ -50,6 +55,7 @@ class HttpErrorsStatusTest {
               case SCOPE_MISSING -> 403;
               case SANDBOX_NOT_FOUND,
                   EXECUTION_NOT_FOUND,
+                  CONTEXT_NOT_FOUND,
                   TEMPLATE_NOT_FOUND,
                   TENANT_NOT_FOUND,
                   LIMIT_NOT_FOUND,
@@ -62,7 +68,13 @@ class HttpErrorsStatusTest {
                   404;
               case REQUEST_ID_REUSED, ALREADY_EXISTS, CONCURRENT_CHANGE, SANDBOX_TAKEN_OVER -> 409;
               case SIZE_LIMIT_EXCEEDED -> 413;
-              case QUOTA_EXCEEDED, TOO_MANY_LIMITS, TOO_MANY_REQUESTS, TOO_MANY_WEBHOOKS -> 429;
+              case QUOTA_EXCEEDED,
+                  TOO_MANY_LIMITS,
+                  TOO_MANY_CONTEXTS,
+                  TOO_MANY_REQUESTS,
+                  TOO_MANY_WEBHOOKS,
+                  INPUT_FULL ->
+                  429;
               case INTERNAL -> 500;
               case ENGINE_UNAVAILABLE, DATABASE_UNAVAILABLE, SHUTTING_DOWN -> 503;
               case DEADLINE_EXCEEDED -> 504;

@@ -72,7 +72,7 @@ final class ExecutionBooksTest {
   private Insertion begin(Execution execution, UUID requestId, boolean hasRoom) {
     return books.transactions.single(transaction ->
         executions.insert(
-            transaction, execution, new RequestKey(requestId, new byte[32]), hasRoom));
+            transaction, principal, execution, new RequestKey(requestId, new byte[32]), hasRoom));
   }
 
   private ExecutionId began(Instant start) {
@@ -84,8 +84,7 @@ final class ExecutionBooksTest {
   private Optional<NanoUsd> finish(ExecutionId executionId, Instant end) {
     return books
         .transactions
-        .single(
-            transaction -> executions.finish(transaction, principal, executionId, completed(end)))
+        .single(transaction -> executions.finish(transaction, executionId, completed(end)))
         .map(Execution.Outcome::cost);
   }
 
@@ -224,11 +223,10 @@ final class ExecutionBooksTest {
   private void runAndBill(Transaction transaction, Instant start) {
     Execution execution = execution(start);
     RequestKey requestKey = new RequestKey(UUID.randomUUID(), new byte[32]);
-    assertThat(executions.insert(transaction, execution, requestKey, true))
+    assertThat(executions.insert(transaction, principal, execution, requestKey, true))
         .isEqualTo(new Insertion.Added());
     Execution.Outcome outcome = completed(start.plusSeconds(1));
-    assertThat(executions.finish(transaction, principal, execution.executionId(), outcome))
-        .isPresent();
+    assertThat(executions.finish(transaction, execution.executionId(), outcome)).isPresent();
     books.ledger.extend(transaction, sandbox, 1, UsageReading.NOTHING, start.plusSeconds(2));
   }
 

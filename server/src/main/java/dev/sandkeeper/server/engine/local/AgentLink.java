@@ -63,6 +63,9 @@ final class AgentLink implements AutoCloseable {
 
   private volatile boolean closed;
 
+  /** Whether all executions of earlier engines that are still wanted are among the expected. */
+  private volatile boolean endsUnknown;
+
   /** Told what the control connection says. */
   interface Events {
     /** The agent is about to end the sandbox by itself. */
@@ -159,6 +162,11 @@ final class AgentLink implements AutoCloseable {
     idle.put(target, connection);
   }
 
+  /** Closes the connections over which a target waits for work. */
+  void dismissIdle(String target) {
+    idle.dismiss(target);
+  }
+
   /** Ends all that waits for work, now and from now on. */
   void dismissIdle() {
     idle.close();
@@ -180,6 +188,14 @@ final class AgentLink implements AutoCloseable {
     CompletableFuture<Connection> future = new CompletableFuture<>();
     expected.put(name, future);
     return future;
+  }
+
+  /**
+   * Ends executions of earlier engines that nobody expects. Until then their supervisors go on
+   * looking for their engine.
+   */
+  void endUnknown() {
+    endsUnknown = true;
   }
 
   /** Stops waiting: a connection of that name is closed when it comes. */
@@ -243,6 +259,9 @@ final class AgentLink implements AutoCloseable {
       }
       CompletableFuture<Connection> future = expected.remove(fields.get(2));
       if (future == null || !future.complete(connection)) {
+        if (endsUnknown && fields.get(1).equals("resume")) {
+          connection.write(Frame.FORGET, 0);
+        }
         connection.close();
       }
     } catch (IOException e) {

@@ -30,6 +30,8 @@ record Frame(int type, long offset, ByteBuffer payload) {
   static final int ENTRY = 11;
   static final int REFUSED = 12;
   static final int GOODBYE = 13;
+  static final int CHANGE = 14;
+  static final int INPUT_STATE = 20;
 
   // From the engine.
   static final int OPEN = 32;
@@ -40,6 +42,16 @@ record Frame(int type, long offset, ByteBuffer payload) {
   static final int SIGNAL = 37;
   static final int CHUNK = 38;
   static final int COMMIT = 39;
+  static final int ACKNOWLEDGE = 40;
+  static final int RESUME = 41;
+  static final int FORGET = 42;
+  static final int DROP = 43;
+  static final int INTERRUPT = 44;
+  static final int RESTART = 45;
+  static final int DELETE = 46;
+  static final int INPUT = 50;
+  static final int CLOSE_INPUT = 51;
+  static final int RESIZE = 52;
 
   /** The most bytes of a payload that an agent may send: a guest is not to choose our memory. */
   static final int MAX_PAYLOAD_BYTES = 1024 * 1024;

@@ -17,7 +17,7 @@ final class Guest {
   static final int AGENT_PROCESSES = 256;
 
   /** The version of the conversation between engine and agent. */
-  static final String PROTOCOL = "1";
+  static final String PROTOCOL = "3";
 
   /** Variables of every execution, before the sandbox's own. */
   static final Map<String, String> ENVIRONMENT =

@@ -25,7 +25,7 @@ final class IdleConnections implements AutoCloseable {
   }
 
   synchronized void leave(String target) {
-    running.merge(target, -1, Integer::sum);
+    running.computeIfPresent(target, (_, count) -> count == 1 ? null : count - 1);
   }
 
   /** Takes the one that has waited longest: it has had the most time to get ready. */
@@ -43,6 +43,14 @@ final class IdleConnections implements AutoCloseable {
       connection.close();
     } else {
       queue(target).add(connection);
+    }
+  }
+
+  /** Closes those that wait for a target. */
+  synchronized void dismiss(String target) {
+    Deque<Connection> waiting = connections.remove(target);
+    if (waiting != null) {
+      waiting.forEach(Connection::close);
     }
   }
 

@@ -78,7 +78,7 @@ public final class LocalEngine implements SandboxEngine {
   private final Skeleton skeleton;
   private final List<String> watchProgram;
   private final Set<Language> languages;
-  private final Path sandboxes;
+  private final StateFolder state;
   private final ScheduledExecutorService timer;
   private final ScheduledFuture<?> sampling;
   private final Patience patience;
@@ -112,23 +112,23 @@ public final class LocalEngine implements SandboxEngine {
     }
     tree = CgroupTree.detect(settings.cgroupRoot(), settings.cgroupParent());
     ranges = IdRanges.ofThisProcess(tree, Path.of("/proc/self"));
-    Path state = settings.stateFolder();
-    place = LocalPlace.of(tree, state);
-    sandboxes = state.resolve("s");
-    AgentLink.checkLength(sandboxes.resolve("x".repeat(20)).resolve("link/engine.sock"));
+    state = new StateFolder(settings.stateFolder());
+    place = LocalPlace.of(tree, state.path());
+    AgentLink.checkLength(state.sandboxes().resolve("x".repeat(20)).resolve("link/engine.sock"));
     try {
-      Files.createDirectories(sandboxes);
-      Files.createDirectories(state.resolve("runtime"));
-      Files.setPosixFilePermissions(state, PosixFilePermissions.fromString("rwx------"));
+      Files.createDirectories(state.sandboxes());
+      Files.createDirectories(state.runtime());
+      Files.setPosixFilePermissions(state.path(), PosixFilePermissions.fromString("rwx------"));
       lockFile = lock(state);
-      Path launcher = state.resolve("launch.sh");
-      Files.write(launcher, Resources.bytes("launch.sh"));
-      watchProgram = watchProgram(state);
-      skeleton = Skeleton.build(state.resolve("skeleton"), Path.of("/"), python);
-      runtime = new OciRuntime(program, state.resolve("runtime"), launcher);
+      Files.write(state.launcher(), Resources.bytes("launch.sh"));
+      watchProgram = watchProgram(state.path());
+      skeleton = Skeleton.build(state.path().resolve("skeleton"), Path.of("/"), python);
+      runtime = new OciRuntime(program, state.runtime(), state.launcher());
     } catch (IOException | UncheckedIOException e) {
       throw new EngineException(
-          EngineException.Kind.UNAVAILABLE, "the state folder " + state + " cannot be used", e);
+          EngineException.Kind.UNAVAILABLE,
+          "the state folder " + state.path() + " cannot be used",
+          e);
     }
     config = new OciConfig(skeleton, tree.limitsSwap(), node);
     timer =
@@ -165,7 +165,7 @@ public final class LocalEngine implements SandboxEngine {
   @Override
   public EngineSandbox create(SandboxSpec spec) {
     SandboxId id = spec.id();
-    if (Files.exists(folder(id))) {
+    if (Files.exists(state.sandbox(id))) {
       throw new EngineException(
           EngineException.Kind.FAILED, "the sandbox " + id + " exists already in this engine");
     }
@@ -187,7 +187,7 @@ public final class LocalEngine implements SandboxEngine {
 
   private EngineSandbox start(SandboxSpec spec, int range) throws IOException {
     SandboxId id = spec.id();
-    Path folder = folder(id);
+    Path folder = state.sandbox(id);
     Path link = folder.resolve("link");
     Files.createDirectories(link);
     long firstId = ranges.firstId(range);
@@ -224,19 +224,20 @@ public final class LocalEngine implements SandboxEngine {
   }
 
   private LocalSandbox sandbox(SandboxId id, long generation, int range, Cgroup cgroup) {
-    Path link = folder(id).resolve("link");
+    Path link = state.sandbox(id).resolve("link");
     PaidTime paid = new PaidTime(link, System::nanoTime);
     PaidTimeWatch watch = new PaidTimeWatch(watchProgram, paid, cgroup.freezer());
     return new LocalSandbox(
         id,
         generation,
         cgroup,
-        new Meter(cgroup, folder(id).resolve("meter"), System::nanoTime),
+        new Meter(cgroup, state.meter(id), System::nanoTime),
         link,
         paid,
         new Pausing(cgroup, watch),
         Math.toIntExact(ranges.firstId(range) + Guest.AGENT_ID),
         patience,
+        state.contexts(id),
         languages,
         (ended, meter) -> {
           UsageReading reading = tearDown(ended, range, meter);
@@ -288,16 +289,16 @@ public final class LocalEngine implements SandboxEngine {
       return Optional.of(held.destroy(Duration.ZERO));
     }
     OptionalInt range = tree.rangeOf(id);
-    if (range.isEmpty() && !runtime.knows(id) && !Files.exists(folder(id))) {
+    if (range.isEmpty() && !runtime.knows(id) && !Files.exists(state.sandbox(id))) {
       return Optional.empty();
     }
     if (range.isEmpty()) {
       // Its group is gone, so nothing runs and nothing can be read.
-      remove(id, runtime, folder(id));
+      remove(id, runtime, state.sandbox(id));
       return Optional.empty();
     }
     Cgroup cgroup = tree.sandbox(range.getAsInt(), id);
-    Meter meter = new Meter(cgroup, folder(id).resolve("meter"), System::nanoTime);
+    Meter meter = new Meter(cgroup, state.meter(id), System::nanoTime);
     return Optional.of(tearDown(id, range.getAsInt(), meter));
   }
 
@@ -316,7 +317,7 @@ public final class LocalEngine implements SandboxEngine {
     if (other.get().equals(place)) {
       return new RemoteEnd.Gone(destroy(id));
     }
-    return new Neighbour(tree, program, other.get().state()).end(id);
+    return new Neighbour(tree, program, new StateFolder(other.get().state())).end(id);
   }
 
   @Override
@@ -332,14 +333,9 @@ public final class LocalEngine implements SandboxEngine {
     }
   }
 
-  private Path folder(SandboxId id) {
-    return sandboxes.resolve(id.value());
-  }
-
-  private static FileChannel lock(Path state) throws IOException {
+  private static FileChannel lock(StateFolder state) throws IOException {
     FileChannel channel =
-        FileChannel.open(
-            state.resolve("lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+        FileChannel.open(state.lock(), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
     @Nullable FileLock lock = null;
     // Another server may just be ending what the one before left here.
     long limit = System.nanoTime() + NEIGHBOUR_PATIENCE.toNanos();
@@ -357,7 +353,7 @@ public final class LocalEngine implements SandboxEngine {
       throw new EngineException(
           EngineException.Kind.UNAVAILABLE,
           "the state folder "
-              + state
+              + state.path()
               + " is held by another server; stop it or configure another folder");
     }
     return channel;
@@ -369,7 +365,7 @@ public final class LocalEngine implements SandboxEngine {
     meter.sample();
     kill(id, tree.sandbox(range, id));
     UsageReading reading = meter.finish();
-    remove(id, runtime, folder(id));
+    remove(id, runtime, state.sandbox(id));
     tree.release(range, Optional.of(id));
     return reading;
   }
@@ -413,7 +409,7 @@ public final class LocalEngine implements SandboxEngine {
   private void removeFailed(SandboxId id, int range) {
     try {
       kill(id, tree.sandbox(range, id));
-      remove(id, runtime, folder(id));
+      remove(id, runtime, state.sandbox(id));
       tree.release(range, Optional.of(id));
     } catch (EngineException e) {
       logger
@@ -426,7 +422,7 @@ public final class LocalEngine implements SandboxEngine {
 
   /** Removes what a killed server left of sandboxes that never got as far as the runtime. */
   private void removeLeftovers() {
-    try (DirectoryStream<Path> folders = Files.newDirectoryStream(sandboxes)) {
+    try (DirectoryStream<Path> folders = Files.newDirectoryStream(state.sandboxes())) {
       for (Path folder : folders) {
         SandboxId id = new SandboxId(folder.getFileName().toString());
         if (!runtime.knows(id)) {

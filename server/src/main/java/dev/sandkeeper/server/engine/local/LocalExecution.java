@@ -8,6 +8,7 @@ import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionListener;
 import dev.sandkeeper.server.engine.ExecutionSpec;
 import dev.sandkeeper.server.engine.OutputStreamKind;
+import dev.sandkeeper.server.engine.Terminal;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -26,7 +27,10 @@ import java.util.concurrent.TimeoutException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** One execution: reads what its supervisor sends and tells the listener. */
+/**
+ * One execution: reads what its supervisor sends and tells the listener. The supervisor keeps what
+ * was not acknowledged, and sends it again over the next connection.
+ */
 final class LocalExecution implements EngineExecution {
 
   private static final Logger logger = LoggerFactory.getLogger(LocalExecution.class);
@@ -46,16 +50,30 @@ final class LocalExecution implements EngineExecution {
   /** A supervisor dials within milliseconds; a cell waits for those before it. */
   private static final Duration DIAL_TIME = Duration.ofSeconds(10);
 
-  private final ExecutionSpec spec;
-  private final String target;
+  /** A supervisor that has lost its engine looks for it at least twice a second. */
+  private static final Duration REDIAL_TIME = Duration.ofSeconds(5);
+
+  /** A quarter of what a supervisor keeps, so that it need not wait for an acknowledgement. */
+  private static final int ACKNOWLEDGED_AT_ONCE = 256 * 1024;
+
+  /** What a supervisor counts for a frame beside its payload. */
+  private static final int KEPT_FRAME_BYTES = 256;
+
+  private final ExecutionId id;
   private final ExecutionListener listener;
   private final Host host;
   private final AgentLink link;
+  private final LocalInput input;
 
   // Guarded by this: signals asked for before there is a connection wait for it.
   private final List<Integer> earlySignals = new ArrayList<>();
   private List<Connection> connection = List.of();
   private boolean killedByUs;
+
+  // Of the thread that runs it.
+  private final Map<OutputStreamKind, Long> offsets = new EnumMap<>(OutputStreamKind.class);
+  private long told;
+  private int unacknowledged;
 
   /** What an execution needs to know of its sandbox. */
   interface Host {
@@ -65,27 +83,57 @@ final class LocalExecution implements EngineExecution {
     /** Why an execution lost its connection; waits a moment to see whether the sandbox ended. */
     ExecutionEnd.Reason whyLost();
 
+    /** Has the agent dial by that name for what is to run in a target; false when that is gone. */
+    boolean open(Target target, String name);
+
     /** Whether the sandbox is being ended, which begins with a signal to its programs. */
     boolean isEnding();
+
+    /** Whether this engine has let go of the sandbox, in which all goes on. */
+    boolean isLetGo();
+
+    /** Whether the sandbox is held still. */
+    boolean isPaused();
   }
+
+  /** Makes the connection over which an execution is heard of. */
+  @FunctionalInterface
+  private interface Opening {
+    Connection open() throws IOException, TimeoutException;
+  }
+
+  /** What the last frame said, and over which connection. */
+  private record Last(ExecutionEnd end, Connection connection, boolean stays) {}
 
   /**
    * Prepares an execution.
    *
-   * @param target what it runs in, in the agent's words
+   * @param told how many of its frames the listener has had before
+   * @param input what is sent for it to read
    */
   LocalExecution(
-      ExecutionSpec spec, String target, ExecutionListener listener, Host host, AgentLink link) {
-    this.spec = spec;
-    this.target = target;
+      ExecutionId id,
+      long told,
+      ExecutionListener listener,
+      Host host,
+      AgentLink link,
+      LocalInput input) {
+    this.id = id;
+    this.told = told;
+    if (told == 0) {
+      // Of one that goes on, the first frame of each says where.
+      offsets.put(OutputStreamKind.STDOUT, 0L);
+      offsets.put(OutputStreamKind.STDERR, 0L);
+    }
     this.listener = listener;
     this.host = host;
     this.link = link;
+    this.input = input;
   }
 
   @Override
   public ExecutionId id() {
-    return spec.id();
+    return id;
   }
 
   @Override
@@ -105,64 +153,137 @@ final class LocalExecution implements EngineExecution {
           open.write(Frame.SIGNAL, number);
         } catch (IOException e) {
           // It is over: its end is told where frames are read.
-          logger.atDebug().addKeyValue("execution_id", spec.id()).log("Signal came after the end");
+          logger.atDebug().addKeyValue("execution_id", id).log("Signal came after the end");
         }
       }
     }
   }
 
-  /** Drops the connection: the agent ends what it ran. */
+  @Override
+  public long sendInput(long offset, byte[] data) {
+    requireAwake();
+    return input.send(offset, data);
+  }
+
+  @Override
+  public void closeInput() {
+    requireAwake();
+    input.close();
+  }
+
+  @Override
+  public void resizeTerminal(int rows, int columns) {
+    Terminal.checkSize(rows, columns);
+    requireAwake();
+    input.resize(rows, columns);
+  }
+
+  /** A supervisor that is held still reads nothing, and a full connection would hold the caller. */
+  private void requireAwake() {
+    if (host.isPaused()) {
+      throw new EngineException(
+          EngineException.Kind.PAUSED, "the sandbox is paused; resume it first");
+    }
+  }
+
+  /** Drops the connection: what it ran goes on, and is kept for the next engine. */
   synchronized void letGo() {
+    input.letGo();
     connection.forEach(Connection::close);
   }
 
-  /** Runs the conversation to its end; the listener hears of everything, also of failure. */
-  void run() {
+  /**
+   * Starts it, and runs the conversation to its end; the listener hears also of failure.
+   *
+   * @param target what it runs in
+   */
+  void start(ExecutionSpec spec, Target target) {
     long startNanos = System.nanoTime();
+    boolean mayTakeIdle = link.enter(target.waiting());
+    run(
+        () -> open(spec, target, startNanos, mayTakeIdle),
+        Optional.of(target),
+        () -> link.leave(target.waiting()));
+  }
+
+  /**
+   * Goes on with it as {@link #start} does.
+   *
+   * @param dialled completes with the connection that its supervisor dials
+   */
+  void resume(CompletableFuture<Connection> dialled) {
+    // What it ran in is not known here, so that nothing else can be sent there.
+    run(() -> openAgain(dialled), Optional.empty(), () -> {});
+  }
+
+  private void run(Opening opening, Optional<Target> target, Runnable leave) {
     long killsBefore = host.outOfMemoryKills();
     ExecutionEnd end;
-    boolean mayTakeIdle = link.enter(target);
+    Runnable kept = () -> {};
     try {
-      end = converse(open(startNanos, mayTakeIdle), killsBefore);
+      Last last = converse(opening.open(), killsBefore);
+      end = last.end();
+      kept = () -> acknowledgeEnd(last, target);
     } catch (TimeoutException e) {
       end = ExecutionEnd.of(ExecutionEnd.Reason.DEADLINE);
     } catch (Refused e) {
-      listener.error(new CodeError("Refused", e.why, ""));
+      listener.error(new CodeError(e.name, e.why, ""));
       end = ExecutionEnd.of(ExecutionEnd.Reason.NOT_STARTED);
     } catch (IOException | EngineException e) {
       logger
           .atDebug()
-          .addKeyValue("execution_id", spec.id())
+          .addKeyValue("execution_id", id)
           .addKeyValue("cause", e.toString())
           .log("Lost the connection of an execution");
+      if (host.isLetGo()) {
+        return;
+      }
       end = ExecutionEnd.of(host.whyLost());
     } finally {
-      link.leave(target);
+      leave.run();
     }
-    listener.finished(end);
+    input.over();
+    listener.finished(end, kept);
+  }
+
+  /** Has the supervisor forget it, and wait for the next. */
+  private void acknowledgeEnd(Last last, Optional<Target> target) {
+    Connection open = last.connection();
+    try {
+      open.write(Frame.ACKNOWLEDGE, told);
+      if (last.stays() && target.isPresent()) {
+        link.giveBack(target.get().waiting(), open);
+        return;
+      }
+    } catch (IOException e) {
+      logger.atDebug().addKeyValue("execution_id", id).log("A supervisor is gone after its end");
+    }
+    open.close();
   }
 
   /** Sends the request to a supervisor that waits, or else to one that is asked to dial. */
-  private Connection open(long startNanos, boolean mayTakeIdle)
+  private Connection open(ExecutionSpec spec, Target target, long startNanos, boolean mayTakeIdle)
       throws IOException, TimeoutException {
-    Optional<Connection> idle = mayTakeIdle ? link.takeIdle(target) : Optional.empty();
+    Optional<Connection> idle = mayTakeIdle ? link.takeIdle(target.waiting()) : Optional.empty();
     while (idle.isPresent()) {
       try {
-        idle.get().write(Frame.REQUEST, 0, request(startNanos));
+        idle.get().write(Frame.REQUEST, 0, request(spec, target, startNanos));
         return idle.get();
       } catch (IOException e) {
         // It is gone, and cannot have read the request whole.
         idle.get().close();
-        idle = link.takeIdle(target);
+        idle = link.takeIdle(target.waiting());
       }
     }
-    String name = spec.id().value();
+    String name = id.value();
     CompletableFuture<Connection> dialled = link.expect(name);
     try {
-      link.send(Frame.OPEN, 0, new Fields().add(name, target));
-      Connection open = await(dialled);
+      if (!host.open(target, name)) {
+        throw new Refused("ContextDeleted", "the context was deleted before this ran in it");
+      }
+      Connection open = await(dialled, spec.deadline().plus(DIAL_TIME));
       try {
-        open.write(Frame.REQUEST, 0, request(startNanos));
+        open.write(Frame.REQUEST, 0, request(spec, target, startNanos));
       } catch (IOException e) {
         open.close();
         throw e;
@@ -173,22 +294,47 @@ final class LocalExecution implements EngineExecution {
     }
   }
 
-  /** The agent would not start it. */
-  private static final class Refused extends IOException {
-    private static final long serialVersionUID = 1L;
-
-    private final String why;
-
-    Refused(EngineException cause) {
-      super(cause);
-      why = String.valueOf(cause.getMessage());
+  private Connection openAgain(CompletableFuture<Connection> dialled) throws IOException {
+    try {
+      Connection open = awaitAgain(dialled);
+      open.write(Frame.RESUME, told);
+      return open;
+    } finally {
+      link.forget(id.value());
     }
   }
 
-  private Connection await(CompletableFuture<Connection> dialled)
+  private Connection awaitAgain(CompletableFuture<Connection> dialled) throws IOException {
+    while (true) {
+      boolean paused = host.isPaused();
+      try {
+        return await(dialled, REDIAL_TIME);
+      } catch (TimeoutException e) {
+        if (!paused && !host.isPaused()) {
+          throw new IOException("the sandbox knows nothing of the execution", e);
+        }
+      }
+    }
+  }
+
+  /** It would not be started. */
+  private static final class Refused extends IOException {
+    private static final long serialVersionUID = 1L;
+
+    private final String name;
+    private final String why;
+
+    Refused(String name, String why) {
+      super(why);
+      this.name = name;
+      this.why = why;
+    }
+  }
+
+  private static Connection await(CompletableFuture<Connection> dialled, Duration timeout)
       throws IOException, TimeoutException {
     try {
-      return dialled.get(spec.deadline().plus(DIAL_TIME).toNanos(), TimeUnit.NANOSECONDS);
+      return dialled.get(timeout.toNanos(), TimeUnit.NANOSECONDS);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       throw new IOException("interrupted", e);
@@ -196,7 +342,7 @@ final class LocalExecution implements EngineExecution {
       throw new IOException("the link was closed", e);
     } catch (ExecutionException e) {
       if (e.getCause() instanceof EngineException refusal) {
-        throw new Refused(refusal);
+        throw new Refused("Refused", String.valueOf(refusal.getMessage()));
       }
       throw new IOException(e);
     }
@@ -207,39 +353,51 @@ final class LocalExecution implements EngineExecution {
     for (int signal : earlySignals) {
       open.write(Frame.SIGNAL, signal);
     }
+    input.connect(open);
   }
 
   private synchronized void disconnect() {
+    input.disconnect();
     connection = List.of();
   }
 
-  private Fields request(long startNanos) {
+  private static Fields request(ExecutionSpec spec, Target target, long startNanos) {
     Duration left = spec.deadline().minusNanos(System.nanoTime() - startNanos);
-    Fields fields = new Fields();
+    Fields fields = new Fields().add("id", spec.id().value());
     switch (spec.run()) {
       case ExecutionSpec.Command command ->
           command.argv().forEach(argument -> fields.add("argv", argument));
       case ExecutionSpec.Code code -> fields.add("source", code.source());
     }
-    spec.workingDirectory().ifPresent(folder -> fields.add("cwd", folder));
+    target.folder().ifPresent(path -> fields.add("folder", path));
+    spec.workingDirectory().ifPresent(path -> fields.add("cwd", path));
+    spec.stdio()
+        .terminal()
+        .ifPresent(terminal -> {
+          fields.add("terminal", Integer.toString(terminal.rows()));
+          fields.add("terminal", Integer.toString(terminal.columns()));
+          // What the caller says comes behind it, and wins.
+          fields.add("env", "TERM=" + terminal.name());
+        });
     spec.environment().forEach((name, value) -> fields.add("env", name + "=" + value));
+    if (spec.stdio().keepsOpen()) {
+      fields.add("input", "open");
+    }
     fields.add("deadline", Long.toString(Math.max(0, left.toMillis())));
-    return fields.add("stdin", spec.stdin());
+    return fields.add("stdin", spec.stdio().stdin());
   }
 
-  private ExecutionEnd converse(Connection open, long killsBefore) throws IOException {
-    boolean stays = false;
+  private Last converse(Connection open, long killsBefore) throws IOException {
+    boolean heardAll = false;
     try {
       connect(open);
       Frame finished = listen(open);
-      ExecutionEnd end = end(finished.texts(5), killsBefore);
-      stays = finished.offset() == STAYS;
-      return end;
+      Last last = new Last(end(finished.texts(5), killsBefore), open, finished.offset() == STAYS);
+      heardAll = true;
+      return last;
     } finally {
       disconnect();
-      if (stays) {
-        link.giveBack(target, open);
-      } else {
+      if (!heardAll) {
         open.close();
       }
     }
@@ -247,34 +405,52 @@ final class LocalExecution implements EngineExecution {
 
   /** Tells the listener what comes; returns the last frame. */
   private Frame listen(Connection open) throws IOException {
-    Map<OutputStreamKind, Long> offsets = new EnumMap<>(OutputStreamKind.class);
     while (true) {
       Frame frame = open.read();
+      if (host.isLetGo()) {
+        throw new IOException("what is heard now is for the next engine");
+      }
+      if (frame.type() == Frame.INPUT_STATE) {
+        // Not counted: its sender keeps no copy.
+        input.told(frame);
+        continue;
+      }
+      int bytes = frame.payload().remaining() + KEPT_FRAME_BYTES;
       switch (frame.type()) {
         case Frame.STARTED -> listener.started((int) frame.offset());
-        case Frame.STDOUT -> output(OutputStreamKind.STDOUT, frame, offsets);
-        case Frame.STDERR -> output(OutputStreamKind.STDERR, frame, offsets);
+        case Frame.STDOUT -> output(OutputStreamKind.STDOUT, frame);
+        case Frame.STDERR -> output(OutputStreamKind.STDERR, frame);
         case Frame.RESULT -> listener.result(result(frame));
         case Frame.ERROR -> {
           List<String> texts = frame.texts(3);
           listener.error(new CodeError(texts.get(0), texts.get(1), texts.get(2)));
         }
         case Frame.FINISHED -> {
+          told++;
           return frame;
         }
         default -> throw new ProtocolException("execution frame type " + frame.type());
       }
+      acknowledge(open, bytes);
     }
   }
 
-  private void output(OutputStreamKind kind, Frame frame, Map<OutputStreamKind, Long> offsets)
-      throws IOException {
-    long expected = offsets.getOrDefault(kind, 0L);
+  private void acknowledge(Connection open, int bytes) throws IOException {
+    told++;
+    unacknowledged += bytes;
+    if (unacknowledged >= ACKNOWLEDGED_AT_ONCE) {
+      open.write(Frame.ACKNOWLEDGE, told);
+      unacknowledged = 0;
+    }
+  }
+
+  private void output(OutputStreamKind kind, Frame frame) throws IOException {
+    long expected = offsets.getOrDefault(kind, frame.offset());
     if (frame.offset() != expected || !frame.payload().hasRemaining()) {
       throw new ProtocolException("output at " + frame.offset());
     }
     offsets.put(kind, expected + frame.payload().remaining());
-    listener.output(kind, frame.payload());
+    listener.output(kind, expected, frame.payload());
   }
 
   private static Map<String, byte[]> result(Frame frame) throws IOException {
@@ -315,7 +491,7 @@ final class LocalExecution implements EngineExecution {
     return killedByUs;
   }
 
-  private static OptionalLong number(String text) throws ProtocolException {
+  static OptionalLong number(String text) throws ProtocolException {
     if (text.isEmpty()) {
       return OptionalLong.empty();
     }

@@ -3,7 +3,10 @@ package dev.sandkeeper.server.engine.local;
 import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.EngineFileException;
 import dev.sandkeeper.server.engine.EngineFiles;
+import dev.sandkeeper.server.engine.FileChange;
+import dev.sandkeeper.server.engine.FileEntry;
 import dev.sandkeeper.server.engine.FileInfo;
+import dev.sandkeeper.server.engine.UploadResumption;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.time.Duration;
@@ -11,19 +14,29 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.UUID;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Consumer;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** Files of one sandbox: every call is one connection to a worker inside that does the work. */
 final class LocalFiles implements EngineFiles {
 
+  private static final Logger logger = LoggerFactory.getLogger(LocalFiles.class);
+
   private static final int CHUNK_BYTES = 256 * 1024;
   private static final int MAX_ENTRIES = 10_000;
   private static final int MAX_PATH_BYTES = 4_096;
+
+  /** Where uploads wait that may be gone on with. */
+  private static final String UPLOADS = "/tmp/.sandkeeper-uploads";
+
   private static final Duration DIAL_TIME = Duration.ofSeconds(10);
   private static final long NANOS_PER_SECOND = 1_000_000_000;
 
@@ -47,7 +60,84 @@ final class LocalFiles implements EngineFiles {
   public FileWriter write(String path, long maxBytes) {
     notNegative("maxBytes", maxBytes);
     Fields request = request("write", path).add("most", Long.toString(maxBytes));
-    return new Writer(path, maxBytes, open(request));
+    return new Writer(path, maxBytes, open(request), false);
+  }
+
+  @Override
+  public FileWriter resume(
+      String path, long maxBytes, UploadResumption resumption, ChunkConsumer before) {
+    long offset = resumption.offset();
+    notNegative("offset", offset);
+    if (offset > maxBytes) {
+      throw new EngineFileException(EngineFileException.Kind.TOO_LARGE, path);
+    }
+    Fields request =
+        request("write", path)
+            .add("most", Long.toString(maxBytes))
+            .add("part", part(resumption.uploadId()))
+            .add("offset", Long.toString(offset))
+            .add("uploads", Integer.toString(resumption.most()))
+            .add("keep", Long.toString(resumption.keep().toSeconds()));
+    Connection worker = open(request);
+    try {
+      long came = takeBytes(worker, path, offset, Frame.STARTED, before);
+      if (came != offset) {
+        throw new ProtocolException(came + " bytes of an upload (expected: " + offset + ")");
+      }
+      return new Writer(path, maxBytes - offset, worker, true);
+    } catch (IOException e) {
+      worker.close();
+      throw gone(e);
+    } catch (RuntimeException e) {
+      worker.close();
+      throw e;
+    }
+  }
+
+  @Override
+  public FileWriter unpack(String path, long maxBytes, int limit) {
+    notNegative("maxBytes", maxBytes);
+    Fields request =
+        request("unpack", path)
+            .add("most", Long.toString(maxBytes))
+            .add("limit", Integer.toString(limit));
+    return new Writer(path, maxBytes, open(request), false);
+  }
+
+  @Override
+  public int collect(
+      String path, List<String> patterns, long maxBytes, int limit, ChunkConsumer consumer) {
+    notNegative("maxBytes", maxBytes);
+    Fields request =
+        request("collect", path)
+            .add("most", Long.toString(maxBytes))
+            .add("limit", Integer.toString(limit));
+    patterns.forEach(pattern -> request.add("pattern", pattern));
+    try (Connection worker = open(request)) {
+      Frame frame = reply(worker, path);
+      for (; frame.type() == Frame.DATA; frame = reply(worker, path)) {
+        consumer.accept(frame.payload());
+      }
+      return Integer.parseInt(expect(Frame.DONE, frame).texts(1).getFirst());
+    } catch (IOException | NumberFormatException e) {
+      throw gone(e);
+    }
+  }
+
+  @Override
+  public long uploadedBytes(UUID uploadId) {
+    try {
+      return stat(part(uploadId)).sizeBytes();
+    } catch (EngineFileException e) {
+      if (e.kind() == EngineFileException.Kind.NOT_FOUND) {
+        return 0;
+      }
+      throw e;
+    }
+  }
+
+  private static String part(UUID uploadId) {
+    return UPLOADS + "/" + uploadId;
   }
 
   @Override
@@ -58,32 +148,46 @@ final class LocalFiles implements EngineFiles {
         request("read", path)
             .add("offset", Long.toString(offset))
             .add("most", Long.toString(maxBytes));
-    long left = maxBytes;
     try (Connection worker = open(request)) {
-      while (true) {
-        Frame frame = reply(worker, path);
-        if (frame.type() == Frame.DONE) {
-          return;
-        }
-        left -= frame.payload().remaining();
-        if (frame.type() != Frame.DATA || !frame.payload().hasRemaining() || left < 0) {
-          throw new ProtocolException("file frame type " + frame.type());
-        }
-        consumer.accept(frame.payload());
-      }
+      var _ = takeBytes(worker, path, maxBytes, Frame.DONE, consumer);
     } catch (IOException e) {
       throw gone(e);
     }
   }
 
+  /** Takes bytes until a frame of that type; returns how many there were. */
+  private long takeBytes(
+      Connection worker, String path, long maxBytes, int end, ChunkConsumer consumer)
+      throws IOException {
+    long left = maxBytes;
+    while (true) {
+      Frame frame = reply(worker, path);
+      if (frame.type() == end) {
+        return maxBytes - left;
+      }
+      left -= frame.payload().remaining();
+      if (frame.type() != Frame.DATA || !frame.payload().hasRemaining() || left < 0) {
+        throw new ProtocolException("file frame type " + frame.type());
+      }
+      consumer.accept(frame.payload());
+    }
+  }
+
   @Override
-  public List<FileInfo> list(String path, int limit) {
+  public List<FileEntry> list(String path, int depth, int limit) {
+    if (depth < 1) {
+      throw new IllegalArgumentException("depth: " + depth + " (expected: >= 1)");
+    }
     if (limit < 1 || limit > MAX_ENTRIES) {
       throw new IllegalArgumentException(
           "limit: " + limit + " (expected: 1 to " + MAX_ENTRIES + ")");
     }
-    List<FileInfo> entries = new ArrayList<>();
-    try (Connection worker = open(request("list", path).add("limit", Integer.toString(limit)))) {
+    Fields request =
+        request("list", path)
+            .add("depth", Integer.toString(depth))
+            .add("limit", Integer.toString(limit));
+    List<FileEntry> entries = new ArrayList<>();
+    try (Connection worker = open(request)) {
       while (true) {
         Frame frame = reply(worker, path);
         if (frame.type() == Frame.DONE) {
@@ -92,7 +196,8 @@ final class LocalFiles implements EngineFiles {
         if (frame.type() != Frame.ENTRY || entries.size() == limit) {
           throw new ProtocolException("file frame type " + frame.type());
         }
-        entries.add(info(frame));
+        List<String> texts = frame.texts(6);
+        entries.add(new FileEntry(texts.getFirst(), info(texts.subList(1, 6))));
       }
     } catch (IOException e) {
       throw gone(e);
@@ -103,6 +208,39 @@ final class LocalFiles implements EngineFiles {
   public FileInfo stat(String path) {
     try (Connection worker = open(request("stat", path))) {
       return info(done(worker, path));
+    } catch (IOException e) {
+      throw gone(e);
+    }
+  }
+
+  @Override
+  public FileInfo makeDirectory(String path) {
+    try (Connection worker = open(request("make", path))) {
+      return info(done(worker, path));
+    } catch (IOException e) {
+      throw gone(e);
+    }
+  }
+
+  @Override
+  public FileInfo move(String path, String toPath, boolean replace) {
+    checkPath(toPath);
+    Fields request = request("move", path).add("to", toPath).add("replace", replace ? "1" : "0");
+    try (Connection worker = open(request)) {
+      return info(done(worker, path));
+    } catch (IOException e) {
+      throw gone(e);
+    }
+  }
+
+  @Override
+  public void watch(String path, Consumer<FileInfo> begin, Consumer<FileChange> consumer) {
+    try (Connection worker = open(request("watch", path))) {
+      begin.accept(info(expect(Frame.ENTRY, reply(worker, path))));
+      // Nothing may happen for as long as it likes, so this wait alone has no end of its own.
+      for (Frame frame = worker.read(); frame.type() != Frame.DONE; frame = worker.read()) {
+        consumer.accept(change(expect(Frame.CHANGE, frame)));
+      }
     } catch (IOException e) {
       throw gone(e);
     }
@@ -122,13 +260,15 @@ final class LocalFiles implements EngineFiles {
 
     private final String path;
     private final Connection worker;
+    private final boolean resumable;
     private long left;
     private boolean over;
 
-    Writer(String path, long maxBytes, Connection worker) {
+    Writer(String path, long maxBytes, Connection worker, boolean resumable) {
       this.path = path;
       this.worker = worker;
       this.left = maxBytes;
+      this.resumable = resumable;
     }
 
     @Override
@@ -173,14 +313,26 @@ final class LocalFiles implements EngineFiles {
       } catch (IOException e) {
         throw gone(e);
       } finally {
-        abort();
+        leave();
       }
     }
 
     @Override
     public void abort() {
+      if (resumable && !over) {
+        try {
+          worker.write(Frame.DROP, 0);
+        } catch (IOException e) {
+          logger.debug("An upload's worker went before it could drop what it has", e);
+        }
+      }
+      leave();
+    }
+
+    @Override
+    public void leave() {
       over = true;
-      // Without a commit the worker drops what it has.
+      // Without a commit the worker drops what it has, unless that may be gone on with.
       worker.close();
     }
 
@@ -194,7 +346,7 @@ final class LocalFiles implements EngineFiles {
       } catch (IOException e) {
         return gone(cause);
       } finally {
-        abort();
+        leave();
       }
     }
   }
@@ -248,8 +400,11 @@ final class LocalFiles implements EngineFiles {
   }
 
   private Frame done(Connection worker, String path) throws IOException {
-    Frame frame = reply(worker, path);
-    if (frame.type() != Frame.DONE) {
+    return expect(Frame.DONE, reply(worker, path));
+  }
+
+  private static Frame expect(int type, Frame frame) throws IOException {
+    if (frame.type() != type) {
       throw new ProtocolException("file frame type " + frame.type());
     }
     return frame;
@@ -261,16 +416,30 @@ final class LocalFiles implements EngineFiles {
     if (frame.type() != Frame.FAULT) {
       return frame;
     }
-    String kind = frame.texts(1).getFirst();
+    List<String> texts = frame.texts(2);
+    EngineFileException.Kind kind;
     try {
-      throw new EngineFileException(EngineFileException.Kind.valueOf(kind), path);
+      kind = EngineFileException.Kind.valueOf(texts.getFirst());
     } catch (IllegalArgumentException e) {
-      throw new ProtocolException("fault " + kind);
+      throw new ProtocolException("fault " + texts.getFirst());
+    }
+    throw new EngineFileException(kind, texts.getLast().isEmpty() ? path : texts.getLast());
+  }
+
+  private static FileChange change(Frame frame) throws IOException {
+    List<String> texts = frame.texts(3);
+    try {
+      return new FileChange(FileChange.Type.valueOf(texts.get(0)), texts.get(1), texts.get(2));
+    } catch (IllegalArgumentException e) {
+      throw new ProtocolException("a change");
     }
   }
 
   private static FileInfo info(Frame frame) throws IOException {
-    List<String> texts = frame.texts(5);
+    return info(frame.texts(5));
+  }
+
+  private static FileInfo info(List<String> texts) throws IOException {
     try {
       long modified = Long.parseLong(texts.get(4));
       return new FileInfo(

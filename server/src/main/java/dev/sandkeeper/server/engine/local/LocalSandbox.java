@@ -1,6 +1,9 @@
 package dev.sandkeeper.server.engine.local;
 
+import dev.sandkeeper.server.base.ContextId;
 import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.engine.EngineContext;
+import dev.sandkeeper.server.engine.EngineContexts;
 import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.EngineExecution;
 import dev.sandkeeper.server.engine.EngineFiles;
@@ -9,6 +12,7 @@ import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionListener;
 import dev.sandkeeper.server.engine.ExecutionSpec;
 import dev.sandkeeper.server.engine.ExecutionSpec.Language;
+import dev.sandkeeper.server.engine.RunningExecution;
 import dev.sandkeeper.server.engine.SandboxEnd;
 import dev.sandkeeper.server.engine.UsageReading;
 import java.io.IOException;
@@ -19,6 +23,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
@@ -49,6 +54,7 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
   private final Pausing pausing;
   private final AgentLink link;
   private final LocalFiles files;
+  private final LocalContexts contexts;
   private final Set<Language> languages;
   private final Teardown teardown;
 
@@ -79,6 +85,7 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
    * @param folder with the socket
    * @param paidTime until when the sandbox is paid
    * @param agentUid the agent's user id in this process's namespace
+   * @param contextsFile where its contexts stand
    */
   LocalSandbox(
       SandboxId id,
@@ -90,6 +97,7 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
       Pausing pausing,
       int agentUid,
       Patience patience,
+      Path contextsFile,
       Set<Language> languages,
       Teardown teardown) {
     this.id = id;
@@ -107,6 +115,7 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
           EngineException.Kind.FAILED, "cannot listen for the agent in " + folder, e);
     }
     files = new LocalFiles(link, patience, this::requireAwake);
+    contexts = new LocalContexts(contextsFile, link, this::requireAwake, languages);
   }
 
   @Override
@@ -126,6 +135,7 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
 
   /** Gives the agent what every execution begins with. */
   void setUp(Fields environment) {
+    link.endUnknown();
     link.send(Frame.SETUP, 0, environment);
     getReady();
   }
@@ -149,54 +159,76 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
   public EngineExecution start(ExecutionSpec spec, ExecutionListener listener) {
     requireAwake();
     checkSize(spec);
-    String target = target(spec);
-    LocalExecution execution = new LocalExecution(spec, target, listener, this, link);
-    Thread.ofVirtual()
-        .name("execution-" + spec.id())
-        .start(() -> {
-          executions.add(execution);
-          try {
-            execution.run();
-          } finally {
-            executions.remove(execution);
-          }
+    Target target = target(spec);
+    LocalExecution execution =
+        new LocalExecution(spec.id(), 0, listener, this, link, LocalInput.of(spec.stdio()));
+    run(
+        execution,
+        () -> {
+          execution.start(spec, target);
+          contexts.ended(target);
         });
     return execution;
   }
 
-  private static String target(ExecutionSpec spec) {
-    return switch (spec.run()) {
-      case ExecutionSpec.Command ignored -> AgentLink.COMMAND;
-      case ExecutionSpec.Code code ->
-          switch (code.language()) {
-            case BASH -> AgentLink.COMMAND;
-            case PYTHON -> context(code, "python");
-            case JAVASCRIPT -> {
-              requireNone("workingDirectory", spec.workingDirectory().isPresent());
-              requireNone("environment", !spec.environment().isEmpty());
-              requireNone("stdin", spec.stdin().length > 0);
-              yield context(code, "javascript");
-            }
-          };
-    };
+  @Override
+  public List<EngineExecution> takeUp(List<RunningExecution> running) {
+    List<EngineExecution> handles = new ArrayList<>();
+    for (RunningExecution before : running) {
+      LocalExecution execution =
+          new LocalExecution(
+              before.id(), before.told(), before.listener(), this, link, LocalInput.takenUp());
+      CompletableFuture<Connection> dialled = link.expect(before.id().value());
+      run(execution, () -> execution.resume(dialled));
+      handles.add(execution);
+    }
+    link.endUnknown();
+    return handles;
+  }
+
+  private void run(LocalExecution execution, Runnable conversation) {
+    Thread.ofVirtual()
+        .name("execution-" + execution.id())
+        .start(() -> {
+          executions.add(execution);
+          try {
+            conversation.run();
+          } finally {
+            executions.remove(execution);
+          }
+        });
+  }
+
+  private Target target(ExecutionSpec spec) {
+    if (!(spec.run() instanceof ExecutionSpec.Code code)
+        || (code.language() == Language.BASH && code.contextId().isEmpty())) {
+      return Target.COMMAND;
+    }
+    if (code.language() != Language.PYTHON) {
+      requireNone("workingDirectory", spec.workingDirectory().isPresent());
+      requireNone("environment", !spec.environment().isEmpty());
+      requireNone("stdin", spec.stdio().stdin().length > 0);
+    }
+    requireNone("open stdin", spec.stdio().keepsOpen());
+    requireNone("terminal", spec.stdio().terminal().isPresent());
+    ContextId id = code.contextId().orElseGet(() -> EngineContext.byDefault(code.language()).id());
+    return contexts
+        .target(id, code.language())
+        .orElseThrow(() ->
+            new EngineException(
+                EngineException.Kind.FAILED,
+                "the sandbox has no context " + id + " of " + code.language()));
   }
 
   private static void requireNone(String field, boolean present) {
     if (present) {
-      throw new IllegalArgumentException(field + " of JavaScript code (expected: none)");
-    }
-  }
-
-  private static String context(ExecutionSpec.Code code, String name) {
-    if (code.contextId().isPresent()) {
       throw new IllegalArgumentException(
-          "contextId: " + code.contextId().get() + " (expected: the default context)");
+          field + " of code that runs in a context (expected: none)");
     }
-    return name;
   }
 
   private static void checkSize(ExecutionSpec spec) {
-    long bytes = spec.stdin().length;
+    long bytes = spec.stdio().stdin().length;
     if (spec.run() instanceof ExecutionSpec.Code code) {
       bytes += code.source().getBytes(StandardCharsets.UTF_8).length;
     }
@@ -381,6 +413,11 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
   }
 
   @Override
+  public EngineContexts contexts() {
+    return contexts;
+  }
+
+  @Override
   public EngineFiles files() {
     return files;
   }
@@ -461,16 +498,28 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
 
   @Override
   public ExecutionEnd.Reason whyLost() {
-    if (letGo) {
-      return ExecutionEnd.Reason.LOST;
-    }
     boolean ended = stopping || !goodbye.isEmpty() || awaitEmpty(END_TIME);
     return ended ? ExecutionEnd.Reason.SANDBOX_ENDED : ExecutionEnd.Reason.LOST;
   }
 
   @Override
+  public boolean open(Target target, String name) {
+    return contexts.open(target, name);
+  }
+
+  @Override
   public boolean isEnding() {
     return stopping;
+  }
+
+  @Override
+  public boolean isLetGo() {
+    return letGo;
+  }
+
+  @Override
+  public boolean isPaused() {
+    return pausing.on();
   }
 
   private boolean awaitEmpty(Duration timeout) {

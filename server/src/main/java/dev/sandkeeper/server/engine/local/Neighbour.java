@@ -23,7 +23,7 @@ import org.jspecify.annotations.Nullable;
 final class Neighbour {
   private final CgroupTree tree;
   private final OciRuntime runtime;
-  private final Path state;
+  private final StateFolder state;
 
   /**
    * Knows a state folder.
@@ -32,10 +32,10 @@ final class Neighbour {
    * @param program the OCI runtime
    * @param state the folder
    */
-  Neighbour(CgroupTree tree, Path program, Path state) {
+  Neighbour(CgroupTree tree, Path program, StateFolder state) {
     this.tree = tree;
     this.state = state;
-    this.runtime = new OciRuntime(program, state.resolve("runtime"), state.resolve("launch.sh"));
+    this.runtime = new OciRuntime(program, state.runtime(), state.launcher());
   }
 
   /**
@@ -45,7 +45,7 @@ final class Neighbour {
    *     is safe
    */
   RemoteEnd end(SandboxId id) {
-    try (FileChannel lockFile = FileChannel.open(state.resolve("lock"), StandardOpenOption.WRITE)) {
+    try (FileChannel lockFile = FileChannel.open(state.lock(), StandardOpenOption.WRITE)) {
       return end(id, locks(lockFile));
     } catch (IOException e) {
       // Removed, or another user's: its sandboxes may be reached all the same.
@@ -56,19 +56,18 @@ final class Neighbour {
   private RemoteEnd end(SandboxId id, boolean abandoned) {
     OptionalInt range = tree.rangeOf(id);
     Optional<UsageReading> usage = Optional.empty();
-    Path folder = state.resolve("s").resolve(id.value());
     if (range.isPresent()) {
       Cgroup cgroup = tree.sandbox(range.getAsInt(), id);
       if (!mayKill(cgroup)) {
         return new RemoteEnd.OutOfReach();
       }
-      Meter meter = new Meter(cgroup, folder.resolve("meter"), System::nanoTime);
+      Meter meter = new Meter(cgroup, state.meter(id), System::nanoTime);
       meter.sample();
       LocalEngine.kill(id, cgroup);
       usage = Optional.of(meter.finish());
     }
     if (abandoned) {
-      LocalEngine.remove(id, runtime, folder);
+      LocalEngine.remove(id, runtime, state.sandbox(id));
       range.ifPresent(claimed -> tree.release(claimed, Optional.of(id)));
     }
     return new RemoteEnd.Gone(usage);

@@ -87,8 +87,11 @@ final class Skeleton {
         }
       }
       writeEtc(folder.resolve("etc"), host.resolve("etc"));
-      List<String> agent = writeAgent(folder.resolve("opt/sandkeeper"), python);
-      writeNodeContext(folder.resolve("opt/sandkeeper"));
+      Path programs = folder.resolve("opt/sandkeeper");
+      List<String> agent = List.of(python, "-I", "-S", writePython(programs, "agent", python));
+      writePython(programs, "sandkeeper_cells", python);
+      writePython(programs, "sandkeeper_archives", python);
+      writeNodeContext(programs);
       return new Skeleton(folder, agent, List.copyOf(bound));
     } catch (IOException e) {
       throw new UncheckedIOException("cannot build " + folder, e);
@@ -194,31 +197,35 @@ final class Skeleton {
     Files.write(folder.resolve("acorn.js"), Resources.bytes(ACORN));
   }
 
-  /** Puts the agent in place, compiled if the host's Python can: that saves 20 ms per start. */
-  private static List<String> writeAgent(Path folder, String python) throws IOException {
-    Path source = folder.resolve("agent.py");
-    Files.write(source, Resources.bytes("agent.py"));
-    String compile =
-        "import py_compile, sys; py_compile.compile(sys.argv[1], sys.argv[2], '/opt/sandkeeper/agent.py',"
-            + " doraise=True)";
-    Path compiled = folder.resolve("agent.pyc");
+  /**
+   * Puts a program or module in place, compiled if the host's Python can: for the agent that saves
+   * 20 ms per start.
+   *
+   * @return its path inside
+   */
+  private static String writePython(Path folder, String name, String python) throws IOException {
+    Path source = folder.resolve(name + ".py");
+    String inside = "/opt/sandkeeper/" + name + ".py";
+    Files.write(source, Resources.bytes(name + ".py"));
+    String compile = "import py_compile, sys; py_compile.compile(*sys.argv[1:], doraise=True)";
     Process process =
         new ProcessBuilder(
-                python, "-I", "-S", "-c", compile, source.toString(), compiled.toString())
+                python, "-I", "-S", "-c", compile, source.toString(), source + "c", inside)
             .redirectErrorStream(true)
             .redirectOutput(ProcessBuilder.Redirect.DISCARD)
             .start();
-    String program = "/opt/sandkeeper/agent.py";
     try {
       if (!process.waitFor(COMPILE_SECONDS, TimeUnit.SECONDS)) {
         process.destroyForcibly();
       } else if (process.exitValue() == 0) {
-        program = "/opt/sandkeeper/agent.pyc";
+        // An import would take the source where both are.
+        Files.delete(source);
+        return inside + "c";
       }
     } catch (InterruptedException e) {
       process.destroyForcibly();
       Thread.currentThread().interrupt();
     }
-    return List.of(python, "-I", "-S", program);
+    return inside;
   }
 }

@@ -9,7 +9,8 @@ MAX_PROCESSES MEMORY_MIB NODE`, the last empty when there is no Node.js.
 Every connection carries frames: payload length (4 bytes), type (1), offset (8), payload, numbers in
 network order. One connection is for control; each execution and each file transfer has one to
 itself, so that the kernel's socket buffers are the back-pressure and a slow reader holds up nobody
-else. A supervisor keeps its connection for the executions that follow.
+else. A supervisor keeps its connection for the executions that follow. An execution outlives its
+connection: what the engine has not acknowledged is kept, and sent again over the next one.
 
 Processes: the agent forks supervisors of commands, each the reaper of all that its command leaves
 behind, which fork a launcher that starts the programs; a supervisor per language whose variables live
@@ -20,6 +21,7 @@ before it touches a path.
 # The C modules behind `socket` and `signal`: the wrappers cost 12 ms of start-up, more than the rest.
 import _signal as signal
 import _socket as socket
+import _thread
 import errno
 import gc
 import os
@@ -31,10 +33,14 @@ import time
 SOCKET_PATH = "/run/sandkeeper/engine.sock"
 # Milliseconds of the monotonic clock, kept up to date by the engine also while the agent is frozen.
 PAID_UNTIL_PATH = "/run/sandkeeper/paid-until"
+# The folder of what is loaded beside the agent.
+PROGRAMS = "/opt/sandkeeper"
 # What keeps the variables of JavaScript code, and the descriptor it is spoken to over.
 NODE_PROGRAM = "/opt/sandkeeper/context.js"
 NODE_CHANNEL = 3
-PROTOCOL = b"1"
+# Where a shell finds the standard error of its commands.
+BASH_ERRORS = 3
+PROTOCOL = b"3"
 
 USER_ID = 1000
 DEFAULT_PATH = b"/bin:/usr/bin"
@@ -45,16 +51,26 @@ FIELD = struct.Struct("!I")
 
 # From the agent.
 HELLO, STARTED, STDOUT, STDERR, RESULT, ERROR, FINISHED = 1, 2, 3, 4, 5, 6, 7
-DATA, DONE, FAULT, ENTRY, REFUSED, GOODBYE = 8, 9, 10, 11, 12, 13
+DATA, DONE, FAULT, ENTRY, REFUSED, GOODBYE, CHANGE = 8, 9, 10, 11, 12, 13, 14
+INPUT_STATE = 20
 # From the engine.
 OPEN, RENEW, STOP, SETUP, REQUEST, SIGNAL, CHUNK, COMMIT = 32, 33, 34, 35, 36, 37, 38, 39
+ACKNOWLEDGE, RESUME, FORGET, DROP = 40, 41, 42, 43
+INTERRUPT, RESTART, DELETE = 44, 45, 46
+INPUT, CLOSE_INPUT, RESIZE = 50, 51, 52
 
 CHUNK_BYTES = 256 * 1024
 # More than any source or stdin the engine lets through.
 MAX_FRAME_BYTES = 96 * 1024 * 1024
 # Linux takes at most 128 KiB for one argument.
 MAX_ARGUMENT_BYTES = 96 * 1024
+# An execution with as much unacknowledged reads no more of its program's output.
+MAX_KEPT_BYTES = 1024 * 1024
+# What a kept frame takes beside its payload, about.
+KEPT_FRAME_BYTES = 256
 MAX_RESULT_BYTES = 1024 * 1024
+# An interpreter that tells more of one cell, by results and errors together, is ended.
+MAX_REPLIED_BYTES = 16 * 1024 * 1024
 # A character becomes six bytes at most.
 MAX_RESULT_CHARS = 128 * 1024
 MAX_TRACEBACK_CHARS = 32 * 1024
@@ -70,11 +86,19 @@ KEPT_REQUEST_BYTES = 256 * 1024
 # Executions, transfers and commands' leftover daemons that each need a process of the agent's.
 MAX_CHILDREN = 96
 
+# At most what a terminal has taken from programs and nobody has read.
+TERMINAL_BYTES = 128 * 1024
+# Calls on the master of a terminal for which no module has names: unlock its other end, tell its number.
+TIOCSPTLCK, TIOCGPTN = 0x40045431, 0x80045430
+
 # How long output is awaited once a command has exited but something still holds its pipes.
 DRAIN_SECONDS = 0.05
-# How long a cell may take to obey an interrupt when the engine went away, before it is killed.
+# How long a cell may take to obey an interrupt when nobody wants its outcome, before it is killed.
 INTERRUPT_SECONDS = 2.0
 INTERRUPT_AGAIN_MILLIS = 100
+# How often, and after how long each time, a shell that did not obey is interrupted or asked again.
+MAX_INTERRUPT_REPEATS = 20
+INTERRUPT_REPEAT_SECONDS = 0.5
 REDIAL_FIRST_SECONDS = 0.02
 REDIAL_MOST_SECONDS = 0.5
 REQUEST_SECONDS = 30.0
@@ -82,6 +106,8 @@ REQUEST_SECONDS = 30.0
 TRANSFER_SECONDS = 120.0
 LOG_BYTES = 64 * 1024
 RLIMITS = 16
+# By these signals the supervisor of a context hears at once what process 1 is told.
+INTERRUPTED, RESTARTED = signal.SIGUSR1, signal.SIGUSR2
 # On x86_64, and elsewhere.
 SYS_WAITID = 247 if os.uname().machine == "x86_64" else 95
 # More than the agent ever opens.
@@ -190,9 +216,11 @@ class Channel:
 
     def send(self, kind, offset=0, payload=b""):
         """Queues a frame. Callers add no more while something is queued, which bounds the queue."""
-        self.outgoing.append(memoryview(HEADER.pack(len(payload), kind, offset)))
-        if payload:
-            self.outgoing.append(memoryview(payload))
+        self.send_bytes([HEADER.pack(len(payload), kind, offset), payload])
+
+    def send_bytes(self, parts):
+        """Queues bytes as they are, as `send` does a frame."""
+        self.outgoing += [memoryview(part) for part in parts if part]
         self.flush()
 
     def flush(self):
@@ -208,19 +236,9 @@ class Channel:
                 raise Gone from error
             self.outgoing = unsent(self.outgoing, sent)
 
-    def flush_all(self):
-        """Waits until everything queued is sent."""
-        while self.outgoing:
-            wait_for(self.fileno(), select.POLLOUT, None)
-            self.flush()
-
     def receive(self):
         """Returns the frames that are complete by now, reading once."""
         self.read_once()
-        return self.take()
-
-    def take(self):
-        """Returns the frames that were read before and nobody took."""
         frames, self.frames = self.frames, []
         return frames
 
@@ -244,6 +262,15 @@ class Channel:
             del self.incoming[: HEADER.size + size]
             self.frames.append((kind, offset, payload))
 
+    def drain(self):
+        """Returns what has come of a connection that is lost."""
+        try:
+            while wait_for(self.fileno(), select.POLLIN, 0):
+                self.read_once()
+        except Gone:
+            pass
+        return self.frames
+
     def await_frame(self, seconds):
         """Returns the next frame; for the parts of a conversation where nothing else happens."""
         deadline = None if seconds is None else time.monotonic() + seconds
@@ -254,11 +281,12 @@ class Channel:
         return self.frames.pop(0)
 
     def poll_request(self):
-        """Reads once; returns the payload of the next request if it is there whole.
+        """Reads once at most; returns the payload of the next request if it is there whole.
 
         What came before it is left of an execution that is over, such as a signal.
         """
-        self.read_once()
+        if not self.frames:
+            self.read_once()
         while self.frames:
             kind, _, payload = self.frames.pop(0)
             if kind == REQUEST:
@@ -372,13 +400,16 @@ class Wakeup:
         os.set_blocking(self.reader, False)
         os.set_blocking(self.writer, False)
         signal.set_wakeup_fd(self.writer, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        # The orders may come before whom they are for has begun to look for them.
+        for number in (signal.SIGCHLD, INTERRUPTED, RESTARTED):
+            signal.signal(number, lambda number, frame: None)
 
     def clear(self):
+        """Returns the numbers of the signals that came since."""
         try:
-            os.read(self.reader, 4096)
+            return os.read(self.reader, 4096)
         except BlockingIOError:
-            pass
+            return b""
 
 
 def reap():
@@ -529,6 +560,161 @@ class Output:
         return self.fd < 0 or self.due <= 0
 
 
+class TerminalOutput(Output):
+    """What programs write to a terminal, read from its master."""
+
+    def read(self):
+        # It gives at most a page at a time.
+        pieces, size = [], 0
+        while size < CHUNK_BYTES // 4:
+            try:
+                data = super().read()
+            except OSError:
+                # No program has it open any more, and all that they wrote was read.
+                os.close(self.fd)
+                self.fd = -1
+                data = b""
+            if not data:
+                return b"".join(pieces) if pieces else data
+            pieces.append(data)
+            size += len(data)
+        return b"".join(pieces)
+
+    def note_due(self):
+        # The kernel counts only a part of it.
+        self.due = TERMINAL_BYTES
+
+    def drained(self):
+        return super().drained() or not wait_for(self.fd, select.POLLIN, 0)
+
+
+class Input:
+    """What a program reads: what came with its request, and what is sent while it is open.
+
+    Positions count what is sent. The engine sends no more while much of that was not passed on, which
+    bounds what waits here.
+    """
+
+    def __init__(self, fd, first=b"", stays_open=False):
+        self.fd = fd
+        self.first = memoryview(first)
+        self.rest = bytearray()
+        self.state = b"open" if stays_open else b"none"
+        self.taken = 0
+        # The last byte that was taken.
+        self.last = first[-1:]
+        # Whether the engine does not know how it stands.
+        self.has_news = False
+        if fd >= 0:
+            os.set_blocking(fd, False)
+        if not stays_open:
+            self.add_end()
+
+    def add_end(self):
+        """Puts an end behind all that waits."""
+
+    def take(self, data):
+        """Takes what is sent."""
+        if self.state == b"open":
+            self.taken += len(data)
+            self.rest += data
+            self.last = data[-1:]
+
+    def end(self):
+        """Takes no more: the program comes to the end behind what waits."""
+        if self.state == b"open":
+            self.state = b"closed"
+            self.add_end()
+
+    def resize(self, rows, columns):
+        """Does nothing: it has no size."""
+
+    def is_due(self):
+        """Whether there is something to pass on, if only the end."""
+        return self.fd >= 0 and bool(self.first or self.rest or self.state != b"open")
+
+    def passed(self):
+        """How much of what was sent waits here no longer."""
+        return self.taken - (len(self.rest) if self.state == b"open" else 0)
+
+    def feed(self):
+        """Passes on what the program's end takes, and closes at the end."""
+        before = self.state, self.passed()
+        try:
+            while self.first:
+                self.first = self.first[os.write(self.fd, self.first[:CHUNK_BYTES]) :]
+            while self.rest:
+                del self.rest[: os.write(self.fd, self.rest[:CHUNK_BYTES])]
+        except BlockingIOError:
+            pass
+        except OSError:
+            # Nobody reads it any more.
+            self.first, self.rest = memoryview(b""), bytearray()
+            if self.state == b"open":
+                self.state = b"closed"
+        if not (self.first or self.rest or self.state == b"open"):
+            self.reach_end()
+        if before != (self.state, self.passed()):
+            self.has_news = True
+
+    def reach_end(self):
+        """All was passed on, and no more comes."""
+        self.close()
+
+    def close(self):
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd = -1
+
+
+class TerminalInput(Input):
+    """What is typed into a terminal, at its master; that has a size behind the end of input too."""
+
+    def is_due(self):
+        return self.fd >= 0 and bool(self.first or self.rest)
+
+    def reach_end(self):
+        """Leaves the master open."""
+
+    def add_end(self):
+        """Types what means the end of input there, twice where a line has begun, which the first ends."""
+        mark = termios.tcgetattr(self.fd)[6][termios.VEOF] if self.fd >= 0 else b""
+        self.rest += mark if self.last in (b"", b"\r", b"\n") else mark * 2
+
+    def resize(self, rows, columns):
+        if self.fd >= 0:
+            set_size(self.fd, rows, columns)
+
+
+def set_size(terminal, rows, columns):
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("=4H", rows, columns, 0, 0))
+
+
+def open_terminal(rows, columns):
+    """Makes a terminal of the user's; returns its master, its other end, and that one's path."""
+    master = -1
+    # It belongs to who opens the master.
+    agent_id = os.getuid()
+    libc.setfsgid(USER_ID)
+    libc.setfsuid(USER_ID)
+    try:
+        master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY)
+        fcntl.ioctl(master, TIOCSPTLCK, struct.pack("=i", 0))
+        (number,) = struct.unpack("=i", fcntl.ioctl(master, TIOCGPTN, bytes(4)))
+        path = b"/dev/pts/%d" % number
+        set_size(master, rows, columns)
+        return master, os.open(path, os.O_RDWR | os.O_NOCTTY), path
+    except OSError:
+        if master >= 0:
+            os.close(master)
+        raise
+    finally:
+        libc.setfsuid(agent_id)
+        libc.setfsgid(agent_id)
+        # The kernel lets others look into who changes these.
+        prctl(PR_SET_DUMPABLE, 0)
+
+
 def output_pipe(kind):
     """Returns an Output and the descriptor to write to it."""
     reader, writer = os.pipe()
@@ -549,11 +735,163 @@ def memory_file(name, content):
     return fd
 
 
+class Conversation:
+    """What an execution and the engine tell each other; it outlives its connection.
+
+    Frames count from the execution's first one. Each is kept until the engine has acknowledged it. When
+    the connection is lost another is dialled until the engine says from which frame on to send again,
+    or that it knows nothing of the execution any more.
+    """
+
+    def __init__(self, channel, name):
+        self.channel = channel
+        self.name = name
+        # Where what is sent for the program to read goes.
+        self.input = Input(-1)
+        self.kept = []
+        self.kept_bytes = 0
+        # How many were acknowledged, and so are no longer kept.
+        self.acknowledged = 0
+        # Over a new connection nothing is sent until the engine has said from where on.
+        self.agreed = True
+        self.redial_at = float("inf")
+        self.redial_after = REDIAL_FIRST_SECONDS
+
+    def fileno(self):
+        return -1 if self.channel is None else self.channel.fileno()
+
+    def is_blocked(self):
+        return self.channel is not None and bool(self.channel.outgoing)
+
+    def events(self):
+        return select.POLLIN | (select.POLLOUT if self.is_blocked() else 0)
+
+    def is_full(self):
+        """Whether nothing is to be added that can wait."""
+        return self.is_blocked() or self.kept_bytes >= MAX_KEPT_BYTES
+
+    def send(self, kind, offset=0, payload=b""):
+        self.kept.append((kind, offset, payload))
+        self.kept_bytes += len(payload) + KEPT_FRAME_BYTES
+        if self.channel is not None and self.agreed:
+            self.guarded(lambda: self.channel.send(kind, offset, payload))
+
+    def serve(self, events):
+        """Does what the connection is ready for; returns the signals that came."""
+        if events & select.POLLOUT:
+            self.guarded(self.channel.flush)
+        if events & ~select.POLLOUT and self.channel is not None:
+            self.guarded(self.channel.read_once)
+        return self.take()
+
+    def take(self):
+        """Obeys what was read; returns the signals. The next request and what is behind it stay."""
+        signals = []
+        while self.channel is not None and self.channel.frames:
+            kind, offset, payload = self.channel.frames[0]
+            if kind == REQUEST:
+                break
+            del self.channel.frames[0]
+            if kind == SIGNAL:
+                signals.append(offset)
+            elif kind in (INPUT, CLOSE_INPUT, RESIZE):
+                self.take_input(kind, offset, payload)
+            elif kind == ACKNOWLEDGE:
+                self.drop(offset)
+            elif kind == RESUME:
+                self.drop(offset)
+                self.agreed = True
+                self.input.has_news = True
+                self.redial_after = REDIAL_FIRST_SECONDS
+                for again in self.kept:
+                    if self.channel is not None:
+                        self.guarded(lambda: self.channel.send(*again))
+            elif kind == FORGET:
+                raise Gone
+        return signals
+
+    def take_input(self, kind, offset, payload):
+        if kind == INPUT:
+            self.input.take(payload)
+        elif kind == CLOSE_INPUT:
+            self.input.end()
+        else:
+            self.input.resize(offset >> 16, offset & 0xFFFF)
+
+    def tell_input(self):
+        """Tells how the input stands; again over a next connection, so it is not kept."""
+        if self.input.has_news and self.channel is not None and self.agreed and not self.is_blocked():
+            self.input.has_news = False
+            is_terminal = b"terminal" if isinstance(self.input, TerminalInput) else b"pipe"
+            fields = pack(self.input.state, b"%d" % self.input.taken, is_terminal)
+            self.guarded(lambda: self.channel.send(INPUT_STATE, self.input.passed(), fields))
+
+    def drop(self, acknowledged):
+        count = acknowledged - self.acknowledged
+        if not 0 <= count <= len(self.kept):
+            # It speaks of another execution: what it lacks is not here any more.
+            raise Gone
+        self.kept_bytes -= sum(
+            len(payload) + KEPT_FRAME_BYTES for _, _, payload in self.kept[:count]
+        )
+        del self.kept[:count]
+        self.acknowledged = acknowledged
+
+    def guarded(self, work):
+        try:
+            work()
+        except Gone:
+            self.lose()
+
+    def lose(self):
+        left = () if self.channel is None else self.channel.drain()
+        self.close()
+        for kind, offset, payload in left:
+            # The engine has said that the program will have it.
+            if kind in (INPUT, CLOSE_INPUT, RESIZE):
+                self.take_input(kind, offset, payload)
+        self.redial_at = time.monotonic() + self.redial_after
+        self.redial_after = min(2 * self.redial_after, REDIAL_MOST_SECONDS)
+
+    def redial(self):
+        """Looks for the engine when it is time to."""
+        if self.channel is None and time.monotonic() >= self.redial_at:
+            try:
+                self.agreed = False
+                self.channel = dial(b"resume", self.name)
+                self.redial_at = float("inf")
+            except (OSError, Gone):
+                self.lose()
+
+    def finish(self, stays, reason, exit_code=b"", signal_number=b"", cpu=b"", peak=b""):
+        """Tells the end, and whether the connection stays for a next execution; waits until it is known."""
+        self.send(FINISHED, int(stays), pack(reason, exit_code, signal_number, cpu, peak))
+        while self.kept:
+            self.redial()
+            poller = select.poll()
+            if self.fileno() >= 0:
+                poller.register(self.fileno(), self.events())
+            for _, events in poller.poll(millis_until(self.redial_at)):
+                self.serve(events)
+
+    def close(self):
+        if self.channel is not None:
+            self.channel.close()
+        self.channel = None
+
+
+def millis_until(moment):
+    """How long a poll may wait for a moment of the monotonic clock; None for ever."""
+    if moment == float("inf"):
+        return None
+    return max(0.0, moment - time.monotonic()) * 1000 + 1
+
+
 class Run:
     """What the supervisors of a command and of a cell have in common: one loop over descriptors."""
 
-    def __init__(self, channel, request, outputs, wakeup):
-        self.channel = channel
+    def __init__(self, engine, request, outputs, wakeup):
+        self.engine = engine
         self.outputs = outputs
         self.wakeup = wakeup
         self.deadline = time.monotonic() + int(request["deadline"][0]) / 1000
@@ -581,6 +919,16 @@ class Run:
     def hear(self):
         """The descriptor for news is ready."""
 
+    def input_fd(self):
+        """A descriptor to write the program's input to however slow the engine reads, or negative."""
+        return -1
+
+    def feed(self):
+        """The descriptor for input is ready."""
+
+    def heed(self, numbers):
+        """Obeys signals of process 1."""
+
     def children_ended(self):
         """Some child ended."""
 
@@ -594,37 +942,41 @@ class Run:
     def loop(self):
         """Serves until the run is over and its output is sent."""
         # What came together with the request.
-        self.obey(self.channel.take())
+        self.obey(self.engine.take())
         while not (self.over_at is not None and self.is_drained()):
+            self.engine.redial()
+            self.engine.tell_input()
             poller = select.poll()
             by_fd = {}
-            blocked = bool(self.channel.outgoing)
-            poller.register(
-                self.channel.fileno(), select.POLLIN | (select.POLLOUT if blocked else 0)
-            )
+            full = self.engine.is_full()
+            engine_fd = self.engine.fileno()
+            if engine_fd >= 0:
+                poller.register(engine_fd, self.engine.events())
             poller.register(self.wakeup.reader, select.POLLIN)
             news_fd = self.news_fd()
             if news_fd >= 0:
                 poller.register(news_fd, select.POLLIN)
-            if not blocked:
+            input_fd = self.input_fd()
+            if input_fd >= 0:
+                poller.register(input_fd, select.POLLOUT)
+            if not full:
                 for output in self.outputs if self.has_begun() else ():
                     if output.fd >= 0:
                         by_fd[output.fd] = output
                         poller.register(output.fd, select.POLLIN)
                 self.register(poller)
             for fd, events in poller.poll(self.timeout_millis()):
-                if fd == self.channel.fileno():
-                    if events & select.POLLOUT:
-                        self.channel.flush()
-                    if events & ~select.POLLOUT:
-                        self.obey(self.channel.receive())
+                if fd == engine_fd:
+                    self.obey(self.engine.serve(events))
                 elif fd == self.wakeup.reader:
-                    self.wakeup.clear()
+                    self.heed(self.wakeup.clear())
                     self.children_ended()
                 elif fd == news_fd:
                     self.hear()
-                elif self.channel.outgoing:
-                    # A stream before this one filled the socket.
+                elif fd == input_fd:
+                    self.feed()
+                elif self.engine.is_full():
+                    # A stream before this one took the room.
                     break
                 elif fd in by_fd:
                     self.forward(by_fd[fd])
@@ -635,15 +987,13 @@ class Run:
                 self.deadline = float("inf")
 
     def timeout_millis(self):
-        if self.over_at is not None and self.channel.outgoing:
-            return None
-        if self.over_at is not None:
-            moment = self.over_at + DRAIN_SECONDS
-        elif self.deadline == float("inf"):
-            return None
-        else:
+        if self.over_at is None:
             moment = self.deadline
-        return max(0.0, moment - time.monotonic()) * 1000 + 1
+        elif self.engine.is_full():
+            moment = float("inf")
+        else:
+            moment = self.over_at + DRAIN_SECONDS
+        return millis_until(min(moment, self.engine.redial_at))
 
     def is_drained(self):
         if all(output.fd < 0 for output in self.outputs):
@@ -657,13 +1007,13 @@ class Run:
         """Sends what can be read of a stream; false when there is nothing."""
         data = output.read() if output.fd >= 0 else None
         if data:
-            self.channel.send(output.kind, output.offset, data)
+            self.engine.send(output.kind, output.offset, data)
             output.offset += len(data)
         return data
 
-    def obey(self, frames):
+    def obey(self, signals):
         # As with the kernel, the same one many times at once is one.
-        for number in dict.fromkeys(number for kind, number, _ in frames if kind == SIGNAL):
+        for number in dict.fromkeys(signals):
             if self.over_at is None:
                 self.signal(number)
 
@@ -685,13 +1035,7 @@ class Run:
         reason = self.reason or ("completed" if signal_number is None else "signaled")
         values = (exit_code, signal_number, cpu_micros, peak_bytes)
         texts = [b"" if value is None else b"%d" % value for value in values]
-        finish(self.channel, stays, reason.encode(), *texts)
-
-
-def finish(channel, stays, reason, exit_code=b"", signal_number=b"", cpu=b"", peak=b""):
-    """Tells that an execution is over, and whether the connection stays for a next one."""
-    channel.send(FINISHED, int(stays), pack(reason, exit_code, signal_number, cpu, peak))
-    channel.flush_all()
+        self.engine.finish(stays, reason.encode(), *texts)
 
 
 def split_status(status):
@@ -866,7 +1210,15 @@ def start_program(request, base_environment, fds):
         argv = [b"bash", b"/dev/fd/%d" % script_fd]
     enter(request.get("cwd", [b""])[0])
     environment = environment_of(request, base_environment)
-    actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(fds)]
+    if "terminal" in request:
+        # The first terminal that the leader of a session opens becomes the session's own.
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, request["terminal"][0], os.O_RDWR, 0),
+            (os.POSIX_SPAWN_DUP2, 0, 1),
+            (os.POSIX_SPAWN_DUP2, 0, 2),
+        ]
+    else:
+        actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(fds)]
     failure = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     try:
         for path in candidates(argv[0], environment):
@@ -912,15 +1264,20 @@ class CommandRun(Run):
 
     def __init__(self, channel, payload, launcher, wakeup):
         request = named(payload)
-        stdout, stdout_writer = output_pipe(STDOUT)
-        stderr, stderr_writer = output_pipe(STDERR)
-        stdin_reader, self.stdin_fd = os.pipe()
-        super().__init__(channel, request, [stdout, stderr], wakeup)
-        self.theirs = (stdin_reader, stdout_writer, stderr_writer)
+        conversation = Conversation(channel, request["id"][0])
+        # Why it cannot be started, if that is known before it is tried.
+        self.failure = None
+        # Kept open while the program runs: it may close its terminal, and open it again.
+        self.terminal_fd = -1
+        first, stays_open = request.pop("stdin", [b""])[0], "input" in request
+        if "terminal" in request:
+            outputs = self.open_terminal(request, conversation, first, stays_open)
+        else:
+            outputs = self.open_pipes(conversation, first, stays_open)
+        super().__init__(conversation, request, outputs, wakeup)
         self.program = request.get("argv", [b"bash"])[0]
-        self.stdin = memoryview(request.pop("stdin", [b""])[0])
-        # What the launcher is told: all but the input.
-        self.orders = repack(request) if self.stdin else payload
+        # What the launcher is told: all but the input, and where its terminal is.
+        self.orders = repack(request) if first or "terminal" in request else payload
         self.is_large = len(payload) > KEPT_REQUEST_BYTES
         self.launcher = launcher
         self.launches = 0
@@ -932,10 +1289,36 @@ class CommandRun(Run):
         self.peak_kib = 0
         # Until it executes, a program has the launcher's memory: a peak below that is not its own.
         self.floor_kib = 0
-        os.set_blocking(self.stdin_fd, False)
+
+    def open_pipes(self, conversation, first, stays_open):
+        """Makes the pipes of a program; returns its outputs."""
+        stdout, stdout_writer = output_pipe(STDOUT)
+        stderr, stderr_writer = output_pipe(STDERR)
+        stdin_reader, stdin_writer = os.pipe()
+        self.theirs = (stdin_reader, stdout_writer, stderr_writer)
+        conversation.input = Input(stdin_writer, first, stays_open)
+        return [stdout, stderr]
+
+    def open_terminal(self, request, conversation, first, stays_open):
+        """Makes the terminal of a program; returns its output."""
+        self.theirs = ()
+        try:
+            master, slave, path = open_terminal(*map(int, request["terminal"]))
+        except OSError as error:
+            self.failure = error
+            return []
+        request["terminal"] = [path]
+        self.terminal_fd = slave
+        self.theirs = (os.dup(slave), os.dup(slave), os.dup(slave))
+        conversation.input = TerminalInput(os.dup(master), first, stays_open)
+        return [TerminalOutput(master, STDOUT)]
 
     def start(self):
         """Has the launcher start the program, with a new one for each that is killed before it could."""
+        if self.failure is not None:
+            name = type(self.failure).__name__.encode()
+            self.refuse(name, b"terminal: " + os.strerror(self.failure.errno).encode())
+            return
         while self.launches < MAX_LAUNCHES:
             self.launches += 1
             try:
@@ -952,7 +1335,7 @@ class CommandRun(Run):
 
     def begun(self, pid):
         self.pid = pid
-        self.channel.send(STARTED, pid)
+        self.engine.send(STARTED, pid)
         self.close_theirs()
         for number in self.early:
             self.signal(number)
@@ -966,20 +1349,15 @@ class CommandRun(Run):
         """Tells why it cannot be started; the loop ends at once."""
         self.reason = self.reason or "not-started"
         self.close_theirs()
-        self.channel.send(ERROR, 0, pack(name, self.program[:1024] + b": " + detail, b""))
+        self.engine.send(ERROR, 0, pack(name, self.program[:1024] + b": " + detail, b""))
         self.over()
 
+    def input_fd(self):
+        return self.engine.input.fd if self.engine.input.is_due() else -1
+
     def feed(self):
-        """Writes what the program's input takes, and closes it at the end."""
-        try:
-            while self.stdin:
-                self.stdin = self.stdin[os.write(self.stdin_fd, self.stdin[:CHUNK_BYTES]) :]
-        except BlockingIOError:
-            return
-        except OSError:
-            self.stdin = memoryview(b"")
-        os.close(self.stdin_fd)
-        self.stdin_fd = -1
+        if self.engine.input.is_due():
+            self.engine.input.feed()
 
     def signal(self, number):
         if self.pid is not None:
@@ -989,13 +1367,6 @@ class CommandRun(Run):
 
     def has_begun(self):
         return self.pid is not None or self.over_at is not None
-
-    def register(self, poller):
-        if self.stdin_fd >= 0:
-            poller.register(self.stdin_fd, select.POLLOUT)
-
-    def ready(self, fd):
-        self.feed()
 
     def news_fd(self):
         return -1 if self.launcher.channel is None else self.launcher.channel.fileno()
@@ -1053,6 +1424,13 @@ class CommandRun(Run):
         self.peak_kib = max(self.peak_kib, peak_kib)
         self.over()
 
+    def over(self):
+        # The end of its output is where the last program closes it.
+        if self.terminal_fd >= 0:
+            os.close(self.terminal_fd)
+        self.terminal_fd = -1
+        super().over()
+
     def complete(self):
         """Tells the end; returns whether there is nothing left that needs this supervisor."""
         if self.launcher_leaves:
@@ -1061,7 +1439,7 @@ class CommandRun(Run):
         left = children() - {self.launcher.pid}
         stays = not (left or self.launcher_leaves or self.is_large)
         if self.status is None:
-            finish(self.channel, stays, self.reason.encode())
+            self.engine.finish(stays, self.reason.encode())
             return stays
         peak = self.peak_kib * 1024 if self.peak_kib > self.floor_kib else None
         self.finish(stays, *split_status(self.status), self.cpu_micros, peak)
@@ -1069,13 +1447,14 @@ class CommandRun(Run):
 
     def close(self):
         self.close_theirs()
-        for fd in (self.stdin_fd, *(output.fd for output in self.outputs)):
-            if fd >= 0:
-                os.close(fd)
+        self.engine.input.close()
+        for output in self.outputs:
+            if output.fd >= 0:
+                os.close(output.fd)
 
     def linger(self):
         """Stays as the reaper of daemons that were left, and keeps their pipes from breaking."""
-        self.channel.close()
+        self.engine.close()
         self.launcher.end()
         while has_children():
             poller = select.poll()
@@ -1123,11 +1502,13 @@ class CommandSupervisor:
         run.feed()
         run.loop()
         stays = run.complete()
+        # It may have ended over another connection than it began on.
+        self.channel = run.engine.channel
         if stays:
             run.close()
         else:
             run.linger()
-        return stays
+        return stays and self.channel is not None
 
 
 def supervise_commands(name, settings):
@@ -1144,16 +1525,21 @@ def supervise_commands(name, settings):
 class Interpreter:
     """The process that keeps a context's variables, as its supervisor sees it.
 
-    It gets a REQUEST per cell on its channel, and answers with RESULT or ERROR and then FINISHED,
-    whose number is the exit code. User code runs in it: nothing it says is to be trusted.
+    It gets a REQUEST per cell on its channel. It answers with STARTED once an interrupt would end that
+    cell and nothing else, then RESULT and ERROR, and FINISHED with the exit code. Cells count from 1, and
+    the numbers of STARTED and FINISHED have 256 times the cell's on top: what is left of a cell that
+    was ended before its time must not end the next. User code runs in it: nothing it says is to be
+    trusted.
     """
 
-    def __init__(self, become):
+    def __init__(self, driver, settings, folder):
         self.stdout, stdout_writer = output_pipe(STDOUT)
         self.stderr, stderr_writer = output_pipe(STDERR)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self.channel = Channel(ours, MAX_RESULT_BYTES)
         channel_fd = theirs.detach()
+        self.driver = driver
+        self.cells = 0
 
         def body():
             try:
@@ -1161,10 +1547,11 @@ class Interpreter:
                 os.dup2(stdout_writer, 1)
                 os.dup2(stderr_writer, 2)
                 keep_only(channel_fd)
-                become(channel_fd)
+                driver.become(channel_fd, settings, folder)
             except OSError as error:
                 fields = pack(type(error).__name__.encode(), str(error).encode()[:2000], b"")
-                os.write(channel_fd, frame(ERROR, 0, fields) + frame(FINISHED, NOT_FOUND_CODE))
+                finished = frame(FINISHED, 1 << 8 | NOT_FOUND_CODE)
+                os.write(channel_fd, frame(ERROR, 0, fields) + finished)
 
         try:
             self.pid = fork_child(body)
@@ -1174,6 +1561,11 @@ class Interpreter:
         # Opened once, as they are read twice per cell.
         self.stat_fd = os.open("/proc/%d/stat" % self.pid, os.O_RDONLY)
         self.status_fd = os.open("/proc/%d/status" % self.pid, os.O_RDONLY)
+
+    def begin(self, payload):
+        """Hands it the next cell, as that came."""
+        self.cells += 1
+        self.channel.send_bytes(self.driver.encode(payload, self.cells))
 
     def close(self):
         self.channel.close()
@@ -1196,10 +1588,15 @@ class Interpreter:
 class CellRun(Run):
     """One piece of code in the context."""
 
-    def __init__(self, channel, request, interpreter, wakeup):
-        super().__init__(channel, request, [interpreter.stdout, interpreter.stderr], wakeup)
+    def __init__(self, engine, request, interpreter, wakeup):
+        super().__init__(engine, request, [interpreter.stdout, interpreter.stderr], wakeup)
         self.interpreter = interpreter
         self.replied = 0
+        self.begun = False
+        # An interrupt that came before.
+        self.interrupted = False
+        self.repeats = 0
+        self.repeat_at = float("inf")
         self.exit_code = None
         self.cpu_before = interpreter.cpu_micros()
         self.cpu_micros = None
@@ -1228,18 +1625,62 @@ class CellRun(Run):
         for kind, offset, payload in frames:
             if kind in (RESULT, ERROR):
                 self.replied += len(payload)
-                if self.replied > 2 * MAX_RESULT_BYTES:
+                if self.replied > MAX_REPLIED_BYTES:
                     self.give_up()
                     return
                 # What was printed before goes before.
                 for output in self.outputs:
-                    while not self.channel.outgoing and self.forward(output):
+                    while not self.engine.is_full() and self.forward(output):
                         pass
-                self.channel.send(kind, 0, payload)
-            elif kind == FINISHED:
+                self.engine.send(kind, 0, payload)
+            elif kind == STARTED and offset >> 8 == self.interpreter.cells:
+                self.begun = True
+                if self.interrupted:
+                    self.signal(signal.SIGINT)
+            elif kind == FINISHED and offset >> 8 == self.interpreter.cells:
                 self.exit_code = offset & 0xFF
                 self.measure()
                 self.over()
+
+    def signal(self, number):
+        if number == signal.SIGINT and not self.begun:
+            self.interrupted = True
+            return
+        super().signal(number)
+        if number == signal.SIGINT and self.interpreter.driver.finish is not None:
+            self.repeat_at = time.monotonic() + INTERRUPT_REPEAT_SECONDS
+
+    def timeout_millis(self):
+        if self.over_at is None and time.monotonic() >= self.repeat_at:
+            self.repeat()
+        repeat_at = self.repeat_at if self.over_at is None else float("inf")
+        waits = [super().timeout_millis(), millis_until(repeat_at)]
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    def repeat(self):
+        """Interrupts again what did not end, and next asks for its end, in turn.
+
+        A shell that is about to wait for a program misses an interrupt that this one did not get, and
+        one that has just ended a cell drops the line behind it.
+        """
+        self.repeats += 1
+        more = self.repeats < MAX_INTERRUPT_REPEATS
+        self.repeat_at = time.monotonic() + INTERRUPT_REPEAT_SECONDS if more else float("inf")
+        if self.repeats % 2:
+            signal_tree(signal.SIGINT)
+            return
+        try:
+            self.interpreter.channel.send_bytes([self.interpreter.driver.finish(self.interpreter.cells)])
+        except Gone:
+            # It is ending, which is told by its wait status.
+            pass
+
+    def heed(self, numbers):
+        if self.over_at is None:
+            if RESTARTED in numbers:
+                self.signal(signal.SIGKILL)
+            elif INTERRUPTED in numbers:
+                self.signal(signal.SIGINT)
 
     def give_up(self):
         self.interpreter.channel.close()
@@ -1273,16 +1714,37 @@ class CellRun(Run):
             self.finish(True, self.exit_code, None, self.cpu_micros, self.peak)
 
 
+def as_frame(payload, number):
+    return HEADER.pack(len(payload), REQUEST, 0), payload
+
+
+class Driver:
+    """How the interpreter of a language is made and given its cells.
+
+    `become` turns a process into it, given its channel, the settings and the folder it begins in; and
+    `encode` makes of a request's payload and the cell's number what it is sent. One that may miss an
+    interrupt, or drop with it what it was sent, has `finish`, which makes of the cell's number what has
+    it tell the end again.
+    """
+
+    def __init__(self, become, encode=as_frame, finish=None):
+        self.become = become
+        self.encode = encode
+        self.finish = finish
+
+
 class Context:
     """The supervisor of a context: takes cells one after the other.
 
     A cell comes by a name to dial with, or over a connection that an earlier one left. The engine
-    closes what it needs no more.
+    closes what it needs no more. Process 1 hangs up when the context is deleted.
     """
 
-    def __init__(self, names_fd, become):
+    def __init__(self, names_fd, driver, settings):
         self.names = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=names_fd)
-        self.become = become
+        self.driver = driver
+        self.settings = settings
+        self.deleted = False
         self.wakeup = Wakeup()
         self.interpreter = None
         self.channels = []
@@ -1300,25 +1762,35 @@ class Context:
                 for output in outputs:
                     if output.fd >= 0:
                         poller.register(output.fd, select.POLLIN)
-            ready = [fd for fd, _ in poller.poll()]
-            if self.wakeup.reader in ready:
-                self.wakeup.clear()
-                for pid, _, _ in reap():
-                    if self.interpreter is not None and pid == self.interpreter.pid:
-                        self.forget()
-                        outputs = []
+            # A request may have come together with what ended the cell before.
+            held = [channel for channel in self.channels if channel.frames]
+            events = dict(poller.poll(0 if held else None))
+            ready = list(events)
+            # Also when the poll knew of none: what process 1 told goes before the cells behind it.
+            if self.heed():
+                outputs = []
+            self.deleted = bool(events.get(self.names.fileno(), 0) & select.POLLHUP)
             for output in outputs:
                 # Threads and children that write between cells have nobody to read it.
                 if output.fd in ready:
                     output.read()
             for channel in list(self.channels):
-                if channel.fileno() in ready:
+                if channel in held or channel.fileno() in ready:
                     self.serve(channel, channel.poll_request)
             if self.names.fileno() in ready:
                 name = self.names.recv(256)
                 if not name:
+                    signal_tree(signal.SIGKILL)
                     return
                 self.dial(name)
+
+    def heed(self):
+        """Learns of ended children and obeys process 1; returns whether there is no interpreter then."""
+        restarted = RESTARTED in self.wakeup.clear()
+        ended = [pid for pid, _, _ in reap()]
+        if self.interpreter is not None and (restarted or self.interpreter.pid in ended):
+            self.forget()
+        return self.interpreter is None
 
     def forget(self):
         """Ends what is left of an interpreter that is gone; the next cell gets a new one."""
@@ -1340,27 +1812,41 @@ class Context:
         """Runs the cell that has come over a connection, if `find` finds it whole."""
         try:
             payload = find()
-            if payload is not None:
-                self.run(channel, payload)
         except Gone:
             channel.close()
             self.channels.remove(channel)
-
-    def run(self, channel, payload):
-        request = named(payload)
-        if self.interpreter is None:
+            return
+        if payload is not None:
+            request = named(payload)
+            engine = Conversation(channel, request["id"][0])
+            self.channels.remove(channel)
             try:
-                self.interpreter = Interpreter(self.become)
+                self.run(engine, request, payload)
+            except Gone:
+                engine.close()
+            # It may have ended over another connection than it began on.
+            if engine.channel is not None:
+                self.channels.append(engine.channel)
+
+    def refuse(self, engine, name, detail):
+        engine.send(ERROR, 0, pack(name, detail, b""))
+        engine.finish(not self.deleted, b"not-started")
+
+    def run(self, engine, request, payload):
+        if self.deleted:
+            self.refuse(engine, b"ContextDeleted", b"the context was deleted before this ran in it")
+            return
+        if self.interpreter is None:
+            folder = request.get("folder", [HOME.encode()])[0]
+            try:
+                self.interpreter = Interpreter(self.driver, self.settings, folder)
             except OSError as error:
-                texts = type(error).__name__.encode(), error.strerror.encode()
-                channel.send(ERROR, 0, pack(*texts, b""))
-                finish(channel, True, b"not-started")
+                self.refuse(engine, type(error).__name__.encode(), error.strerror.encode())
                 return
-        cell = CellRun(channel, request, self.interpreter, self.wakeup)
-        channel.send(STARTED, self.interpreter.pid)
+        cell = CellRun(engine, request, self.interpreter, self.wakeup)
+        engine.send(STARTED, self.interpreter.pid)
         try:
-            # As it came: the interpreter takes the source from it.
-            self.interpreter.channel.send(REQUEST, 0, payload)
+            self.interpreter.begin(payload)
         except Gone:
             # It is ending; that it has is told by its wait status.
             pass
@@ -1375,11 +1861,11 @@ class Context:
                 self.forget()
 
     def interrupt(self, cell):
-        """The engine went away in the middle of a cell: ends the cell, and keeps the variables."""
+        """The engine wants no more of a cell: ends it, and keeps the variables."""
         if cell.over_at is not None:
             return
         deadline = time.monotonic() + INTERRUPT_SECONDS
-        cell.channel = Nowhere()
+        cell.engine = Nowhere()
         while cell.over_at is None and time.monotonic() < deadline:
             # Again and again: one that comes before the cell has begun is ignored.
             signal_tree(signal.SIGINT)
@@ -1406,24 +1892,25 @@ class Context:
 
 
 class Nowhere:
-    """Stands in for a connection that is gone."""
+    """Stands in for an engine that listens no more."""
 
-    outgoing = ()
+    def is_full(self):
+        return False
 
     def send(self, kind, offset=0, payload=b""):
         """Drops the frame."""
 
 
-def supervise_context(names_fd, become):
+def supervise_context(names_fd, driver, settings):
     keep_only(names_fd)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    Context(names_fd, become).loop()
+    Context(names_fd, driver, settings).loop()
 
 
-def become_node(channel_fd, settings):
+def become_node(channel_fd, settings, folder):
     """Turns this process into the one that keeps the variables of JavaScript code."""
     become_user(settings)
-    os.chdir(HOME)
+    enter(folder)
     os.dup2(channel_fd, NODE_CHANNEL)
     os.set_inheritable(NODE_CHANNEL, True)
     # Otherwise it takes the machine's memory for its own, and tidies up too late.
@@ -1431,30 +1918,104 @@ def become_node(channel_fd, settings):
     os.execve(settings.node, ["node", heap, NODE_PROGRAM], settings.environment)
 
 
+def become_bash(channel_fd, settings, folder):
+    """Turns this process into a shell that takes its commands from the channel, as from a terminal.
+
+    Interactive, as only such a shell goes on with its next command when one is interrupted.
+    """
+    become_user(settings)
+    enter(folder)
+    # What it says of itself at its start is not for the user.
+    errors_fd = os.dup(2)
+    os.dup2(os.open("/dev/null", os.O_WRONLY), 2)
+    for fd, number in ((channel_fd, 0), (errors_fd, BASH_ERRORS)):
+        os.dup2(fd, number)
+        os.set_inheritable(number, True)
+    options = ["--norc", "--noprofile", "--noediting", "+H", "+m", "-i"]
+    os.execve("/bin/bash", ["bash", *options], settings.environment)
+
+
+def encode_for_bash(payload, number):
+    """The lines a shell reads: at first what it is to forget of a terminal, the cell, and its end.
+
+    In POSIX mode, which goes with a variable, `unset` and `eval` are found before functions and, with the
+    backslash, aliases of their names.
+    """
+    source = named(payload)["source"][0].replace(b"\0", b"").replace(b"'", b"'\\''")
+    begin = b""
+    if number == 1:
+        begin = b"PS1= PS2= PROMPT_COMMAND=; set +o history; exec 2>&%d %d>&- 4<&0\n" % (
+            BASH_ERRORS,
+            BASH_ERRORS,
+        )
+    return (
+        begin,
+        b"{ POSIXLY_CORRECT=1; \\unset -f builtin; ",
+        b"\\builtin printf '%s' >&4; } 2>/dev/null; " % octal(STARTED, number),
+        b"\\eval '\\unset POSIXLY_CORRECT\n%s' </dev/null 4>&-\n" % source,
+        finish_of_bash(number),
+    )
+
+
+def finish_of_bash(number):
+    """The line that has a shell tell the end of a cell with its exit code."""
+    return (
+        b"{ POSIXLY_CORRECT=$?; \\unset -f builtin; "
+        b"\\builtin printf -v POSIXLY_CORRECT %%x \"$POSIXLY_CORRECT\"; "
+        b"\\builtin printf '%s\\x'\"$POSIXLY_CORRECT\" >&4; "
+        b"\\unset POSIXLY_CORRECT; } 2>/dev/null\n" % octal(FINISHED, number)[:-4]
+    )
+
+
+def octal(kind, cell):
+    """A frame without a payload, in the words of `printf`."""
+    return b"".join(b"\\%03o" % byte for byte in frame(kind, cell << 8))
+
+
 # --- Inside the Python interpreter -----------------------------------------------------------
 
 
-def become_python(channel_fd, settings):
+def become_python(channel_fd, settings, folder):
     """The life of the Python context's process: as the user, cell after cell in one namespace."""
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in (signal.SIGCHLD, INTERRUPTED, RESTARTED):
+        signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     become_user(settings)
     drop_capabilities()
     # Its own files in /proc are the user's again; the agent's rights are gone by now.
     prctl(PR_SET_DUMPABLE, 1)
     gc.enable()
-    os.chdir(HOME)
+    enter(folder)
     os.environb.clear()
     os.environb.update(settings.environment)
+    # Figures are shown as results.
+    os.environb.setdefault(b"MPLBACKEND", b"agg")
     namespace = prepare_interpreter()
+    builtins = namespace["__builtins__"]
     # Late: these are for cells only, and take as long to load as all the rest.
     import ast
     import linecache
     import traceback
 
+    sys.path.insert(0, PROGRAMS)
+    import sandkeeper_cells
+
+    del sys.path[0], sys.modules["sandkeeper_cells"]
+
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=channel_fd)
-    number = 0
+    number, mine, turn = 0, os.getpid(), _thread.allocate_lock()
+
+    def tell(kind, offset=0, payload=b""):
+        """Sends a frame, whole also where threads do; not from a process that the code has forked."""
+        if os.getpid() == mine:
+            with turn:
+                sock.sendall(frame(kind, offset, payload))
+
+    tools = sandkeeper_cells.Tools(
+        namespace, lambda fields: tell(RESULT, 0, pack(*fields)), lambda text: cut(text, MAX_RESULT_CHARS)
+    )
+    builtins.display = tools.display
     while True:
         size, _, _ = HEADER.unpack(receive_exactly(sock, HEADER.size))
         request = named(receive_exactly(sock, size))
@@ -1463,14 +2024,13 @@ def become_python(channel_fd, settings):
         os.dup2(stdin_fd, 0)
         os.close(stdin_fd)
         sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)
-        cell = Cell(number, request, namespace, (ast, linecache, traceback))
+        modules = ast, linecache, traceback, sandkeeper_cells
+        cell = Cell(number, request, namespace, modules, tools, tell)
         code = cell.run()
         if os.getpid() != cell.pid:
             # The code forked, and the child came to the end of it.
             os._exit(code & 0xFF)
-        for kind, payload in cell.replies:
-            sock.sendall(frame(kind, 0, payload))
-        sock.sendall(frame(FINISHED, code & 0xFF))
+        tell(FINISHED, number << 8 | code & 0xFF)
 
 
 def receive_exactly(sock, size):
@@ -1529,30 +2089,35 @@ def cut(text, most):
 class Cell:
     """One piece of code, run in the namespace."""
 
-    def __init__(self, number, request, namespace, modules):
+    def __init__(self, number, request, namespace, modules, tools, tell):
+        self.number = number
         self.pid = os.getpid()
         self.source = request["source"][0].decode("utf-8", "replace")
         self.cwd = request.get("cwd", [b""])[0]
         self.environment = environment_of(request, {})
         self.namespace = namespace
         self.name = "<cell %d>" % number
-        self.ast, self.linecache, self.traceback = modules
-        self.replies = []
+        self.ast, self.linecache, self.traceback, self.cells = modules
+        self.tools = tools
+        self.tell = tell
 
     def run(self):
-        """Runs it; returns the exit code, leaving result and error in `replies`."""
+        """Runs it and tells its results and its error; returns the exit code."""
         kept_environment = dict(os.environb) if self.environment else None
         kept_cwd = None
         code = 1
         try:
             try:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
+                self.tell(STARTED, self.number << 8)
                 os.environb.update(self.environment)
                 if self.cwd:
                     kept_cwd = os.getcwd()
                     enter(self.cwd)
                 code = self.evaluate()
             finally:
+                sys.settrace(None)
+                sys.setprofile(None)
                 # From here on an interrupt would hit the agent's code, not the user's.
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
         except SystemExit as end:
@@ -1577,18 +2142,20 @@ class Cell:
     def evaluate(self):
         lines = self.source.splitlines(True)
         self.linecache.cache[self.name] = (len(self.source), None, lines, self.name)
-        tree = self.ast.parse(self.source, self.name)
+        tree = self.cells.parse(self.source, self.name, self.ast)
+        self.tools.begin()
         last = None
         if tree.body and isinstance(tree.body[-1], self.ast.Expr):
             last = self.ast.Expression(tree.body.pop().value)
-        exec(compile(tree, self.name, "exec"), self.namespace)
-        if last is not None:
-            value = eval(compile(last, self.name, "eval"), self.namespace)
-            if value is not None:
-                self.namespace["_"] = value
-                text = cut(repr(value), MAX_RESULT_CHARS)
-                encoded = text.encode("utf-8", "backslashreplace")
-                self.replies.append((RESULT, pack(b"text/plain", encoded)))
+        try:
+            exec(compile(tree, self.name, "exec"), self.namespace)
+            if last is not None:
+                value = eval(compile(last, self.name, "eval"), self.namespace)
+                if value is not None:
+                    self.namespace["_"] = value
+                    self.tools.show(value)
+        finally:
+            self.tools.show_figures()
         return 0
 
     def exit_code(self, end):
@@ -1615,7 +2182,7 @@ class Cell:
             value = "(its message could not be made)"
         fields = (type(error).__name__[:256], value, text)
         payload = pack(*(field.encode("utf-8", "backslashreplace") for field in fields))
-        self.replies.append((ERROR, payload))
+        self.tell(ERROR, 0, payload)
 
 
 # --- Files -----------------------------------------------------------------------------------
@@ -1623,7 +2190,7 @@ class Cell:
 FAULTS = {
     errno.ENOENT: b"NOT_FOUND",
     errno.ENOTDIR: b"NOT_A_DIRECTORY",
-    errno.EEXIST: b"NOT_A_DIRECTORY",
+    errno.EEXIST: b"EXISTS",
     errno.EISDIR: b"IS_A_DIRECTORY",
     errno.ENOTEMPTY: b"NOT_EMPTY",
     errno.EACCES: b"PERMISSION",
@@ -1639,6 +2206,43 @@ FAULTS = {
     errno.E2BIG: b"TOO_LARGE",
 }
 KINDS = {0o100000: b"FILE", 0o040000: b"DIRECTORY", 0o120000: b"SYMLINK"}
+# What no call takes as a path.
+TOO_LONG_BYTES = 4096
+
+AT_FDCWD = -100
+RENAME_NOREPLACE = 1
+
+IN_MODIFY, IN_ATTRIB, IN_MOVED_FROM, IN_MOVED_TO = 0x2, 0x4, 0x40, 0x80
+IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_MOVE_SELF = 0x100, 0x200, 0x400, 0x800
+IN_UNMOUNT, IN_Q_OVERFLOW, IN_IGNORED = 0x2000, 0x4000, 0x8000
+WATCH_OVER = IN_DELETE_SELF | IN_UNMOUNT | IN_IGNORED
+IN_ONLYDIR, IN_EXCL_UNLINK = 0x1000000, 0x4000000
+CHANGES = {
+    IN_CREATE: b"CREATE",
+    IN_MODIFY: b"WRITE",
+    IN_DELETE: b"REMOVE",
+    IN_ATTRIB: b"CHMOD",
+    IN_Q_OVERFLOW: b"OVERFLOW",
+}
+WATCHED = IN_CREATE | IN_MODIFY | IN_DELETE | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO
+WATCHED |= IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK
+WATCH_EVENT = struct.Struct("=iIII")
+WATCH_READ_BYTES = 64 * 1024
+# How often a watched folder is looked for: the kernel tells of its removal only once nobody works
+# in it, and of a move only when it is the folder itself that is moved.
+LOOK_MILLIS = 1000
+# How long the second half of a rename is awaited; the kernel tells both at once.
+RENAME_SECONDS = 0.01
+
+
+class Fault(Exception):
+    """A refusal that no error number stands for."""
+
+    def __init__(self, kind, path=b""):
+        super().__init__(kind, path)
+        self.kind = kind
+        # What is wrong, where that is not the path of the request.
+        self.path = path
 
 
 def serve_files(transfer_id, settings):
@@ -1650,12 +2254,19 @@ def serve_files(transfer_id, settings):
     request = named(channel.await_request(REQUEST_SECONDS))
     channel.sock.setblocking(True)
     try:
-        path = request["path"][0].decode("utf-8", "surrogateescape")
-        if not path or "\0" in path or ".." in path.split("/"):
-            raise OSError(errno.ENAMETOOLONG, path)
-        FILE_CALLS[request["call"][0]](channel, request, os.path.join(HOME, path))
+        FILE_CALLS[request["call"][0]](channel, request, place(request["path"][0]))
+    except Fault as fault:
+        channel.send(FAULT, 0, pack(fault.kind, fault.path))
     except OSError as error:
-        channel.send(FAULT, 0, pack(FAULTS.get(error.errno, b"OTHER")))
+        channel.send(FAULT, 0, pack(FAULTS.get(error.errno, b"OTHER"), b""))
+
+
+def place(field):
+    """Returns the absolute path that a request names."""
+    path = field.decode("utf-8", "surrogateescape")
+    if not path or "\0" in path or ".." in path.split("/"):
+        raise OSError(errno.ENAMETOOLONG, path)
+    return os.path.join(HOME, path)
 
 
 def describe(path, status=None):
@@ -1671,51 +2282,159 @@ def describe(path, status=None):
     )
 
 
+def make_folders(path):
+    """Makes a folder and all above it that are missing, which may be more than Python can recurse."""
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder)
+        except FileExistsError:
+            if not os.path.isdir(folder):
+                raise NotADirectoryError(errno.ENOTDIR, folder) from None
+
+
 def write_file(channel, request, path):
     if os.path.isdir(path):
         raise OSError(errno.EISDIR, path)
-    most = int(request["most"][0])
     folder, name = os.path.split(path)
     if not name:
         raise OSError(errno.EISDIR, path)
-    os.makedirs(folder, exist_ok=True)
+    make_folders(folder)
     mode = 0o644
     try:
         mode = os.stat(path).st_mode & 0o777
     except OSError:
         pass
-    part = os.path.join(folder, ".sandkeeper-%d-%d.part" % (os.getpid(), time.monotonic_ns()))
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    fault = None
+    resumable, size = "part" in request, 0
+    if resumable:
+        part = os.fsdecode(request["part"][0])
+        fd = open_upload(part, request)
+        size = int(request["offset"][0])
+        send_bytes(channel, fd, size)
+        channel.send(STARTED)
+    else:
+        part = os.path.join(folder, ".sandkeeper-%d-%d.part" % (os.getpid(), time.monotonic_ns()))
+        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
-        size = 0
-        while True:
-            kind, _, payload = channel.await_frame(TRANSFER_SECONDS)
-            if kind == COMMIT:
-                break
-            if kind != CHUNK:
-                raise Gone
-            size += len(payload)
-            if fault is None:
-                # After a fault the rest is read and dropped: the engine is still sending.
-                try:
-                    if size > most:
-                        raise OSError(errno.EFBIG, path)
-                    view = memoryview(payload)
-                    while view:
-                        view = view[os.write(fd, view) :]
-                except OSError as error:
-                    fault = error
-        if fault is not None:
-            raise fault
+        if not receive_bytes(channel, fd, size, int(request["most"][0])):
+            os.unlink(part)
+            return
         os.fchmod(fd, mode)
         os.replace(part, path)
+    except Gone:
+        if not resumable:
+            os.unlink(part)
+        raise
     except BaseException:
         os.unlink(part)
         raise
     finally:
         os.close(fd)
     channel.send(DONE, 0, describe(path))
+
+
+def receive_bytes(channel, fd, size, most):
+    """Writes what comes to a file that has so many bytes; returns whether it is to stay."""
+    fault = None
+    while True:
+        kind, _, payload = channel.await_frame(TRANSFER_SECONDS)
+        if kind == DROP:
+            return False
+        if kind == COMMIT:
+            break
+        if kind != CHUNK:
+            raise Gone
+        size += len(payload)
+        if fault is None:
+            # After a fault the rest is read and dropped: the engine is still sending.
+            try:
+                if size > most:
+                    raise OSError(errno.EFBIG, size)
+                view = memoryview(payload)
+                while view:
+                    view = view[os.write(fd, view) :]
+            except OSError as error:
+                fault = error
+    if fault is not None:
+        raise fault
+    return True
+
+
+def unpack_archive(channel, request, path):
+    most, limit = int(request["most"][0]), int(request["limit"][0])
+    part = "/tmp/.sandkeeper-%d-%d.part" % (os.getpid(), time.monotonic_ns())
+    fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    os.unlink(part)
+    if receive_bytes(channel, fd, 0, most):
+        make_folders(path)
+        with os.fdopen(fd, "rb") as file:
+            with_archives(lambda archives: archives.unpack(file, path, most, limit, make_folders))
+        channel.send(DONE, 0, describe(path))
+
+
+def collect_files(channel, request, path):
+    patterns = [os.fsdecode(pattern) for pattern in request["pattern"]]
+    most, limit = int(request["most"][0]), int(request["limit"][0])
+    folder = open_folder(path)
+
+    def send(data):
+        channel.send(DATA, 0, data)
+
+    count = with_archives(lambda archives: archives.collect(folder, patterns, most, limit, send))
+    channel.send(DONE, 0, pack(b"%d" % count))
+
+
+def with_archives(work):
+    """Does work on archives, and makes what is wrong with them a fault."""
+    sys.path.append(PROGRAMS)
+    import sandkeeper_archives
+
+    try:
+        return work(sandkeeper_archives)
+    except sandkeeper_archives.BadArchive as error:
+        raise Fault(b"BAD_ARCHIVE", os.fsencode(error.entry)) from None
+    except OverflowError as error:
+        raise Fault(b"TOO_LARGE", os.fsencode(str(error))) from None
+
+
+def open_upload(part, request):
+    """Opens what has come of an upload for whoever goes on with it, cut to the offset they go on from."""
+    folder = os.path.dirname(part)
+    make_folders(folder)
+    drop_old_uploads(folder, float(request["keep"][0]))
+    offset, flags = int(request["offset"][0]), os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
+    if offset == 0:
+        if not os.path.lexists(part) and len(os.listdir(folder)) >= int(request["uploads"][0]):
+            raise Fault(b"TOO_MANY_UPLOADS")
+        flags |= os.O_CREAT
+    try:
+        fd = os.open(part, flags, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Whoever had the lock before may have put the file in place since.
+        if not os.path.samestat(os.fstat(fd), os.lstat(part)):
+            raise BlockingIOError
+    except FileNotFoundError:
+        raise Fault(b"UPLOAD_OFFSET") from None
+    except BlockingIOError:
+        raise Fault(b"UPLOAD_BUSY") from None
+    if offset > os.fstat(fd).st_size:
+        raise Fault(b"UPLOAD_OFFSET")
+    os.ftruncate(fd, offset)
+    return fd
+
+
+def drop_old_uploads(folder, keep_seconds):
+    for name in os.listdir(folder):
+        part = os.path.join(folder, name)
+        try:
+            if os.lstat(part).st_mtime < time.time() - keep_seconds:
+                os.unlink(part)
+        except OSError:
+            # Somebody else was faster, or the user made something else of it.
+            continue
 
 
 def read_file(channel, request, path):
@@ -1727,33 +2446,61 @@ def read_file(channel, request, path):
         raise OSError(errno.EISDIR, path)
     if kind != b"FILE":
         raise OSError(errno.EINVAL, path)
-    left = int(request["most"][0])
     os.lseek(fd, int(request["offset"][0]), os.SEEK_SET)
-    while left > 0:
-        data = os.read(fd, min(left, CHUNK_BYTES))
+    send_bytes(channel, fd, int(request["most"][0]))
+    channel.send(DONE)
+
+
+def send_bytes(channel, fd, most):
+    """Sends what a file has from where it stands."""
+    while most > 0:
+        data = os.read(fd, min(most, CHUNK_BYTES))
         if not data:
             break
         channel.send(DATA, 0, data)
-        left -= len(data)
-    channel.send(DONE)
+        most -= len(data)
 
 
 def list_folder(channel, request, path):
-    limit = int(request["limit"][0])
-    names = []
-    with os.scandir(path) as entries:
-        for entry in entries:
-            if len(names) == limit:
-                raise OSError(errno.E2BIG, path)
-            names.append(entry.name)
-    for name in sorted(names):
-        child = os.path.join(path, name)
-        try:
-            channel.send(ENTRY, 0, describe(child))
-        except FileNotFoundError:
-            # Removed since.
-            continue
+    left = int(request["limit"][0])
+
+    def send(fd, above, depth):
+        nonlocal left
+        names = []
+        with os.scandir(fd) as entries:
+            for entry in entries:
+                if left == 0:
+                    raise OSError(errno.E2BIG, path)
+                left -= 1
+                names.append(entry.name)
+        for name in sorted(names):
+            relative = os.path.join(above, name)
+            child = os.path.join(path, relative)
+            if len(os.fsencode(child)) >= TOO_LONG_BYTES:
+                raise OSError(errno.E2BIG, child)
+            try:
+                status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            except FileNotFoundError:
+                # Removed since.
+                continue
+            channel.send(ENTRY, 0, pack(os.fsencode(relative)) + describe(child, status))
+            if depth > 1 and KINDS.get(status.st_mode & 0o170000) == b"DIRECTORY":
+                try:
+                    child_fd = open_folder(name, os.O_NOFOLLOW, fd)
+                except (FileNotFoundError, NotADirectoryError, PermissionError):
+                    # Replaced since, or not to be read.
+                    continue
+                try:
+                    send(child_fd, relative, depth - 1)
+                finally:
+                    os.close(child_fd)
+
+    send(open_folder(path), "", int(request["depth"][0]))
     channel.send(DONE)
+
+
+def open_folder(path, flags=0, above=None):
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | flags, dir_fd=above)
 
 
 def stat_file(channel, request, path):
@@ -1764,19 +2511,167 @@ def remove_file(channel, request, path):
     if not os.path.isdir(path) or os.path.islink(path):
         os.unlink(path)
     elif request["recursive"][0] == b"1":
-        for folder, folders, files in os.walk(path, topdown=False):
-            for name in files:
-                os.unlink(os.path.join(folder, name))
-            for name in folders:
-                child = os.path.join(folder, name)
-                if os.path.islink(child):
-                    os.unlink(child)
-                else:
-                    os.rmdir(child)
+        clear_tree(path)
         os.rmdir(path)
     else:
         os.rmdir(path)
     channel.send(DONE)
+
+
+def clear_tree(path):
+    """Removes what is in a folder. Goes into each by name, as there may be more of them one below the other
+    than Python can recurse or a path can hold."""
+    enter_folder(path)
+    names, left = [], [clear_folder()]
+    while left:
+        if left[-1]:
+            names.append(left[-1].pop())
+            enter_folder(names[-1])
+            left.append(clear_folder())
+        else:
+            left.pop()
+            os.chdir("..")
+            if names:
+                os.rmdir(names.pop())
+
+
+def enter_folder(name):
+    fd = open_folder(name, os.O_NOFOLLOW)
+    os.fchdir(fd)
+    os.close(fd)
+
+
+def clear_folder():
+    """Removes all but folders from the working one, and returns those."""
+    folders = []
+    with os.scandir() as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.name)
+            else:
+                os.unlink(entry.name)
+    return folders
+
+
+def make_folder(channel, request, path):
+    make_folders(path)
+    channel.send(DONE, 0, describe(path))
+
+
+def move_file(channel, request, path):
+    path, target = os.path.normpath(path), os.path.normpath(place(request["to"][0]))
+    status = os.lstat(path)
+    # Told before folders are made for it.
+    if (settled(target) + "/").startswith(settled(path) + "/"):
+        raise Fault(b"INTO_ITSELF")
+    make_folders(os.path.dirname(target))
+    if request["replace"][0] == b"1":
+        # Between two names of one file a rename does nothing and calls it success.
+        if os.path.lexists(target) and os.path.samestat(status, os.lstat(target)):
+            raise Fault(b"INTO_ITSELF")
+        os.rename(path, target)
+    else:
+        rename_to_new(path, target)
+    channel.send(DONE, 0, describe(target))
+
+
+def settled(path):
+    """Returns a path without links but for its last name, which a rename does not follow."""
+    folder, name = os.path.split(path)
+    return os.path.join(os.path.realpath(folder), name)
+
+
+def rename_to_new(path, target):
+    """Renames unless there is something at the target."""
+    names = os.fsencode(path), os.fsencode(target)
+    if libc.renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_NOREPLACE) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def watch_folder(channel, request, path):
+    folder = os.stat(path)
+    fd = begin_watch(path)
+    channel.send(ENTRY, 0, describe(path, folder))
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    poller.register(channel.fileno(), select.POLLIN)
+    there = True
+    while there:
+        ready = [ready_fd for ready_fd, _ in poller.poll(LOOK_MILLIS)]
+        if channel.fileno() in ready:
+            # The engine says nothing more, so it has hung up.
+            raise Gone
+        events = read_events(fd) if fd in ready else []
+        there = is_still(path, folder) and not any(mask & WATCH_OVER for mask, _, _ in events)
+        for change, *names in changes(events):
+            # Blocks while the engine does not read. The kernel's queue then fills up, and says so.
+            channel.send(CHANGE, 0, pack(change, *(named_below(path, name) for name in names)))
+    channel.send(DONE)
+
+
+def changes(events):
+    """Yields what happened, the name it happened to, and of a rename the name before.
+
+    A name is empty for the folder itself; None stands for no name.
+    """
+    targets = {cookie: name for mask, cookie, name in events if mask & IN_MOVED_TO}
+    for mask, cookie, name in events:
+        if mask & IN_MOVED_FROM:
+            target = targets.pop(cookie, None)
+            if target is None:
+                yield b"REMOVE", name, None
+            else:
+                yield b"RENAME", target, name
+        elif mask & IN_MOVED_TO:
+            if targets.pop(cookie, None) is not None:
+                yield b"CREATE", name, None
+        else:
+            for bit, change in CHANGES.items():
+                if mask & bit:
+                    yield change, name, None
+
+
+def named_below(path, name):
+    if name is None:
+        return b""
+    return os.path.join(os.fsencode(path), name) if name else os.fsencode(path)
+
+
+def begin_watch(path):
+    """Returns an inotify descriptor that tells of a folder."""
+    fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    if fd < 0 or libc.inotify_add_watch(fd, os.fsencode(path), WATCHED) < 0:
+        code = ctypes.get_errno()
+        if code in (errno.EMFILE, errno.ENOSPC):
+            raise Fault(b"TOO_MANY_WATCHES")
+        raise OSError(code, os.strerror(code))
+    return fd
+
+
+def is_still(path, folder):
+    try:
+        return os.path.samestat(os.stat(path), folder)
+    except OSError:
+        return False
+
+
+def read_events(fd):
+    """Returns (mask, cookie, name) of what has happened, both halves of a rename together."""
+    events = unpack_events(os.read(fd, WATCH_READ_BYTES))
+    if events[-1][0] & IN_MOVED_FROM and wait_for(fd, select.POLLIN, time.monotonic() + RENAME_SECONDS):
+        events += unpack_events(os.read(fd, WATCH_READ_BYTES))
+    return events
+
+
+def unpack_events(data):
+    events, at = [], 0
+    while at < len(data):
+        _, mask, cookie, size = WATCH_EVENT.unpack_from(data, at)
+        at += WATCH_EVENT.size
+        events.append((mask, cookie, data[at : at + size].rstrip(b"\0")))
+        at += size
+    return events
 
 
 FILE_CALLS = {
@@ -1785,12 +2680,21 @@ FILE_CALLS = {
     b"list": list_folder,
     b"stat": stat_file,
     b"remove": remove_file,
+    b"make": make_folder,
+    b"move": move_file,
+    b"unpack": unpack_archive,
+    b"collect": collect_files,
+    b"watch": watch_folder,
 }
 
 
 # --- Process 1 -------------------------------------------------------------------------------
 
-CONTEXTS = {b"python": become_python, b"javascript": become_node}
+DRIVERS = {
+    b"python": Driver(become_python),
+    b"javascript": Driver(become_node),
+    b"bash": Driver(become_bash, encode_for_bash, finish_of_bash),
+}
 
 
 def told_paid_until():
@@ -1809,7 +2713,7 @@ class Agent:
         self.paid_until = time.monotonic() + paid_seconds
         self.settings = settings
         self.children = set()
-        # By language: the pid of the context's supervisor and the socket that gives it its cells.
+        # By target: the pid of the context's supervisor and the socket that gives it its cells.
         self.contexts = {}
         self.control = None
         self.redial_at = 0.0
@@ -1850,7 +2754,7 @@ class Agent:
             moment = min(moment, self.redial_at)
         if self.stop_at is not None:
             moment = min(moment, self.stop_at, now + 0.01)
-        return max(0.0, moment - now) * 1000 + 1
+        return millis_until(moment)
 
     def connect(self):
         try:
@@ -1874,6 +2778,8 @@ class Agent:
                     self.open(*unpack(payload))
                 elif kind == RENEW:
                     self.paid_until = time.monotonic() + offset / 1000
+                elif kind in (INTERRUPT, RESTART, DELETE):
+                    self.order(kind, *unpack(payload))
                 elif kind == SETUP:
                     self.settings.environment = environment_of({"env": unpack(payload)}, {})
                 elif kind == STOP:
@@ -1887,7 +2793,8 @@ class Agent:
         try:
             if len(self.children) >= MAX_CHILDREN:
                 raise OSError(errno.EAGAIN, "too many executions")
-            if target in CONTEXTS:
+            language = target.partition(b"/")[0]
+            if language in DRIVERS:
                 if target not in self.contexts:
                     self.start_context(target)
                 self.contexts[target][1].send(name)
@@ -1897,25 +2804,35 @@ class Agent:
         except OSError as error:
             self.control.send(REFUSED, 0, pack(name, os.strerror(error.errno or 0).encode()))
 
-    def start_context(self, language):
+    def start_context(self, target):
+        """Makes the supervisor of a context, which is named by its language, a slash and more."""
+        driver = DRIVERS[target.partition(b"/")[0]]
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         fd = theirs.detach()
-        become = lambda channel_fd: CONTEXTS[language](channel_fd, self.settings)
         try:
-            pid = fork_child(lambda: supervise_context(fd, become))
+            pid = fork_child(lambda: supervise_context(fd, driver, self.settings))
         finally:
             os.close(fd)
         self.children.add(pid)
-        self.contexts[language] = pid, ours
+        self.contexts[target] = pid, ours
+
+    def order(self, kind, target):
+        """Has a context do what the engine says; one that has yet to begin has nothing to do."""
+        if target in self.contexts:
+            supervisor, names = self.contexts[target]
+            send_signal([supervisor], INTERRUPTED if kind == INTERRUPT else RESTARTED)
+            if kind == DELETE:
+                names.close()
+                del self.contexts[target]
 
     def reap(self):
         for pid, _, _ in reap():
             self.children.discard(pid)
-            for language, (supervisor, names) in list(self.contexts.items()):
+            for target, (supervisor, names) in list(self.contexts.items()):
                 if pid == supervisor:
                     names.close()
-                    del self.contexts[language]
+                    del self.contexts[target]
 
     def user_processes(self):
         """The processes that are not the agent's own."""

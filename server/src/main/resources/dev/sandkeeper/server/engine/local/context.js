@@ -23,7 +23,9 @@ const vm = require('vm');
 const LEAST_NODE = 18;
 const CHANNEL = 3;
 const HEADER_BYTES = 13;
-const [RESULT, ERROR, FINISHED] = [5, 6, 7];
+const [STARTED, RESULT, ERROR, FINISHED] = [2, 5, 6, 7];
+// What counts cells, above an exit code.
+const CELL = 256;
 
 const MAX_RESULT_CHARS = 128 * 1024;
 const MAX_TRACEBACK_CHARS = 32 * 1024;
@@ -219,7 +221,7 @@ const enter = new vm.Script('__cell.evaluate()');
 function begin(source) {
   count += 1;
   const name = `cell-${count}`;
-  const mine = { name, source, promise: null, over: false, result: null, error: null };
+  const mine = { number: count, name, source, promise: null, over: false, result: null, error: null };
   cell = mine;
   lateErrors.forEach((text) => stderr.write(text));
   lateErrors = [];
@@ -239,6 +241,7 @@ function begin(source) {
 /** Runs the cell; called by a script, because the run of one is what SIGINT can break off. */
 function evaluate() {
   const mine = cell;
+  send(STARTED, mine.number * CELL, []);
   const parameters = {
     __proto__: null,
     expression: `${rewrite(mine.source)}\n//# sourceURL=${mine.name}`,
@@ -322,7 +325,7 @@ function end(mine, code) {
     } else if (mine.result !== null) {
       send(RESULT, 0, ['text/plain', mine.result]);
     }
-    send(FINISHED, code || process.exitCode & 0xff, []);
+    send(FINISHED, mine.number * CELL + (code || process.exitCode & 0xff), []);
     process.exitCode = undefined;
   });
   setImmediate(() => stdout.write('', () => stderr.write('', tell)));

@@ -6,6 +6,8 @@ import dev.sandkeeper.server.engine.EngineExecution;
 import dev.sandkeeper.server.engine.EngineSandbox;
 import dev.sandkeeper.server.engine.ExecutionSpec;
 import dev.sandkeeper.server.engine.SandboxSpec;
+import dev.sandkeeper.server.engine.Stdio;
+import dev.sandkeeper.server.engine.Terminal;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -81,8 +83,19 @@ final class EngineFixture implements AutoCloseable {
         run,
         Optional.empty(),
         Map.of(),
-        stdin.getBytes(StandardCharsets.UTF_8),
+        Stdio.of(stdin.getBytes(StandardCharsets.UTF_8)),
         deadline);
+  }
+
+  /** Returns a command in a shell whose input stays open. */
+  static ExecutionSpec open(String line, String stdin, Optional<Terminal> terminal) {
+    return new ExecutionSpec(
+        new ExecutionId(name()),
+        new ExecutionSpec.Command(List.of("/bin/bash", "-c", line)),
+        Optional.empty(),
+        Map.of(),
+        new Stdio(stdin.getBytes(StandardCharsets.UTF_8), true, terminal),
+        Duration.ofMinutes(5));
   }
 
   static ExecutionSpec.Code python(String source) {

@@ -13,6 +13,7 @@ import dev.sandkeeper.server.engine.ExecutionEnd.Reason;
 import dev.sandkeeper.server.engine.ExecutionListener;
 import dev.sandkeeper.server.engine.ExecutionSpec;
 import dev.sandkeeper.server.engine.OutputStreamKind;
+import dev.sandkeeper.server.engine.Stdio;
 import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.List;
@@ -82,7 +83,7 @@ class LocalEngineCommandTest {
             EngineFixture.bash("mkdir -p sub; pwd; echo $OF_SANDBOX $OF_RUN $HOME; cat"),
             Optional.of("/tmp"),
             Map.of("OF_RUN", "too"),
-            "typed".getBytes(java.nio.charset.StandardCharsets.UTF_8),
+            Stdio.of("typed".getBytes(java.nio.charset.StandardCharsets.UTF_8)),
             LONG);
 
     assertThat(EngineFixture.run(sandbox, spec).stdout())
@@ -135,7 +136,7 @@ class LocalEngineCommandTest {
             new ExecutionSpec.Command(List.of("true")),
             Optional.of("/nowhere"),
             Map.of(),
-            new byte[0],
+            Stdio.of(new byte[0]),
             LONG);
 
     Recording recording = EngineFixture.run(sandbox, spec);
@@ -246,7 +247,7 @@ class LocalEngineCommandTest {
               public void started(int pid) {}
 
               @Override
-              public void output(OutputStreamKind kind, ByteBuffer bytes) {
+              public void output(OutputStreamKind kind, long offset, ByteBuffer bytes) {
                 permits.acquireUninterruptibly();
                 received.addAndGet(bytes.remaining());
               }
@@ -258,7 +259,8 @@ class LocalEngineCommandTest {
               public void error(CodeError error) {}
 
               @Override
-              public void finished(ExecutionEnd end) {
+              public void finished(ExecutionEnd end, Runnable kept) {
+                kept.run();
                 finished.countDown();
               }
             });
@@ -287,7 +289,7 @@ class LocalEngineCommandTest {
               public void started(int pid) {}
 
               @Override
-              public void output(OutputStreamKind kind, ByteBuffer bytes) {
+              public void output(OutputStreamKind kind, long offset, ByteBuffer bytes) {
                 if (!waited) {
                   waited = true;
                   LockSupport.parkNanos(Duration.ofSeconds(2).toNanos());
@@ -301,7 +303,8 @@ class LocalEngineCommandTest {
               public void error(CodeError error) {}
 
               @Override
-              public void finished(ExecutionEnd told) {
+              public void finished(ExecutionEnd told, Runnable kept) {
+                kept.run();
                 end.complete(told);
               }
             });

@@ -5,15 +5,28 @@ import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
+import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.EngineFileException;
 import dev.sandkeeper.server.engine.EngineFileException.Kind;
 import dev.sandkeeper.server.engine.EngineFiles;
 import dev.sandkeeper.server.engine.EngineSandbox;
+import dev.sandkeeper.server.engine.FileChange;
+import dev.sandkeeper.server.engine.FileEntry;
 import dev.sandkeeper.server.engine.FileInfo;
 import java.io.ByteArrayOutputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Random;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -156,7 +169,7 @@ class LocalEngineFilesTest {
               writer.commit();
             }
           });
-      await().until(() -> other.sandbox().files().list("/home/user", 10).isEmpty());
+      await().until(() -> other.sandbox().files().list("/home/user", 1, 10).isEmpty());
       Recording fill =
           EngineFixture.run(
               other.sandbox(), EngineFixture.bash("head -c 200000000 /dev/zero > fill2"));
@@ -170,10 +183,281 @@ class LocalEngineFilesTest {
   void listIsSortedAndBounded() throws Exception {
     bash("mkdir listed; cd listed; touch b a; mkdir c; ln -s /nowhere d; mkfifo e");
 
-    assertThat(files.list("listed", 5))
-        .extracting(info -> info.path().substring(info.path().lastIndexOf('/') + 1) + info.type())
+    assertThat(files.list("listed", 1, 5))
+        .extracting(entry -> entry.relativePath() + entry.file().type())
         .containsExactly("aFILE", "bFILE", "cDIRECTORY", "dSYMLINK", "eOTHER");
-    assertFault(Kind.TOO_LARGE, () -> files.list("listed", 4));
+    assertFault(Kind.TOO_LARGE, () -> files.list("listed", 1, 4));
+  }
+
+  @Test
+  void deepListIsInOrderAndStaysInside() throws Exception {
+    bash(
+        "mkdir -p tree/b/y tree/b/x/deep tree/closed; touch tree/a tree/b/x/deep/f tree/c;"
+            + " ln -s / tree/b/link; chmod 0 tree/closed");
+
+    assertThat(files.list("tree", 1, 100))
+        .extracting(FileEntry::relativePath)
+        .containsExactly("a", "b", "c", "closed");
+    assertThat(files.list("tree", 3, 100))
+        .extracting(FileEntry::relativePath)
+        .containsExactly("a", "b", "b/link", "b/x", "b/x/deep", "b/y", "c", "closed");
+    List<FileEntry> all = files.list("/home/user/tree", 64, 9);
+    assertThat(all)
+        .extracting(entry -> entry.file().path())
+        .containsSequence("/home/user/tree/b/x/deep", "/home/user/tree/b/x/deep/f");
+    assertThat(all).hasSize(9);
+    assertFault(Kind.TOO_LARGE, () -> files.list("tree", 64, 8));
+  }
+
+  @Test
+  void anEntryTooDeepToBeNamedIsTold() throws Exception {
+    bash(
+        "mkdir deepest; cd deepest; name=$(printf '%0200d' 0);"
+            + " for i in $(seq 25); do mkdir $name; cd $name; done");
+
+    assertThat(files.list("deepest", 19, 100)).hasSize(19);
+    assertFault(Kind.TOO_LARGE, () -> files.list("deepest", 64, 100));
+  }
+
+  @Test
+  void namesMayHaveAnyByte() throws Exception {
+    bash("mkdir bytes; touch bytes/$'a\\nb' bytes/$'c\\xffd' bytes/-e 'bytes/ ü'");
+
+    assertThat(files.list("bytes", 1, 10))
+        .extracting(FileEntry::relativePath)
+        .containsExactlyInAnyOrder("a\nb", "c\uFFFDd", "-e", " ü");
+    assertThat(files.move("bytes/a\nb", "bytes/\u0001\\'\"", false).path())
+        .isEqualTo("/home/user/bytes/\u0001\\'\"");
+  }
+
+  @Test
+  void foldersAreMadeWithThoseAbove() throws Exception {
+    bash("touch in-the-way; ln -s made link-to-made");
+
+    FileInfo made = files.makeDirectory("made/a/./b/");
+
+    assertThat(made.type()).isEqualTo(FileInfo.Type.DIRECTORY);
+    assertThat(made.mode()).isEqualTo(0755);
+    bash("touch made/a/b/kept; chmod 700 made/a/b");
+    assertThat(files.makeDirectory("/home/user/made/a/b").mode()).isEqualTo(0700);
+    assertThat(bash("ls made/a/b")).isEqualTo("kept\n");
+    assertThat(files.makeDirectory("link-to-made/c").type()).isEqualTo(FileInfo.Type.DIRECTORY);
+    assertFault(Kind.NOT_A_DIRECTORY, () -> files.makeDirectory("in-the-way"));
+    assertFault(Kind.NOT_A_DIRECTORY, () -> files.makeDirectory("in-the-way/below"));
+    assertFault(Kind.PERMISSION, () -> files.makeDirectory("/etc/mine"));
+    assertFault(Kind.INVALID_PATH, () -> files.makeDirectory("x".repeat(300)));
+    // More than Python can recurse.
+    assertThat(files.makeDirectory("s" + "/s".repeat(1900)).path()).endsWith("/s/s");
+  }
+
+  @Test
+  void movesReplaceOnlyWhenAsked() throws Exception {
+    bash(
+        "mkdir moves; cd moves; echo a > a; echo b > b; mkdir -p dir/sub empty full/x; ln -s a link");
+
+    assertThat(files.move("moves/a", "moves/new/er/a", false).path())
+        .isEqualTo("/home/user/moves/new/er/a");
+    assertFault(Kind.EXISTS, () -> files.move("moves/new/er/a", "moves/b", false));
+    assertFault(Kind.EXISTS, () -> files.move("moves/new/er/a", "moves/link", false));
+    assertFault(Kind.EXISTS, () -> files.move("moves/dir", "moves/empty", false));
+    files.move("moves/new/er/a", "moves/b", true);
+    assertFault(Kind.NOT_EMPTY, () -> files.move("moves/dir", "moves/full", true));
+    assertFault(Kind.IS_A_DIRECTORY, () -> files.move("moves/b", "moves/empty", true));
+    assertFault(Kind.NOT_A_DIRECTORY, () -> files.move("moves/dir", "moves/b", true));
+    assertFault(Kind.NOT_A_DIRECTORY, () -> files.move("moves/dir", "moves/b/below", true));
+    files.move("moves/dir", "moves/empty/", true);
+    assertThat(files.move("moves/link", "moves/link2", false).type())
+        .isEqualTo(FileInfo.Type.SYMLINK);
+    assertFault(Kind.NOT_FOUND, () -> files.move("moves/none", "moves/x/y", false));
+    assertFault(Kind.PERMISSION, () -> files.move("moves/b", "/etc/b", false));
+    assertFault(Kind.PERMISSION, () -> files.move("/etc/passwd", "moves/passwd", false));
+    assertThat(bash("cd moves; find . | sort; cat b"))
+        .isEqualTo(".\n./b\n./empty\n./empty/sub\n./full\n./full/x\n./link2\n./new\n./new/er\na\n");
+  }
+
+  @Test
+  void nothingMovesOntoOrBelowItself() throws Exception {
+    bash("mkdir -p self/dir/sub; cd self; echo a > a; ln a twin; ln -s dir alias");
+
+    for (boolean replace : new boolean[] {false, true}) {
+      assertFault(Kind.INTO_ITSELF, () -> files.move("self/a", "self/./a", replace));
+      assertFault(Kind.INTO_ITSELF, () -> files.move("self/dir", "self/dir", replace));
+      assertFault(Kind.INTO_ITSELF, () -> files.move("self/dir", "self/dir/x/y", replace));
+      assertFault(Kind.INTO_ITSELF, () -> files.move("self/dir", "self/alias/x", replace));
+    }
+    assertFault(Kind.INTO_ITSELF, () -> files.move("self/a", "self/twin", true));
+    assertThat(bash("cd self; find . | sort"))
+        .isEqualTo(".\n./a\n./alias\n./dir\n./dir/sub\n./twin\n");
+  }
+
+  @Test
+  void aWatchTellsWhatHappens() throws Exception {
+    bash("mkdir watched elsewhere; touch elsewhere/in watched/$'new\\nline'");
+    try (Watch watch = new Watch("watched")) {
+      bash(
+          "cd watched; echo x > a; chmod 600 a; mv a b; mv ../elsewhere/in in; mv in ../elsewhere;"
+              + " rm b; mkdir sub; touch sub/unseen; mv $'new\\nline' $'\\xff'; chmod 700 .");
+      assertThat(watch.until(change -> change.path().endsWith("watched")))
+          .containsExactly(
+              "CREATE a",
+              "WRITE a",
+              "CHMOD a",
+              "RENAME b from a",
+              "CREATE in",
+              "REMOVE in",
+              "REMOVE b",
+              "CREATE sub",
+              "RENAME \uFFFD from new\nline",
+              "CHMOD .");
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "rm -r going",
+        "mv going gone",
+        // The kernel tells of neither.
+        "mkdir above; mv going above; mv above elsewhere2",
+        "cd going; rmdir /home/user/going; until [ -e /home/user/over ]; do sleep 0.1; done"
+      })
+  void aWatchEndsWithItsFolder(String end) throws Exception {
+    bash("rm -rf going gone above elsewhere2 over; mkdir going");
+    try (Watch watch = new Watch("going")) {
+      CompletableFuture<Recording> ending =
+          CompletableFuture.supplyAsync(() -> {
+            try {
+              return EngineFixture.run(sandbox, EngineFixture.bash(end));
+            } catch (Exception e) {
+              throw new CompletionException(e);
+            }
+          });
+      watch.awaitEnd();
+      bash("touch over");
+      assertThat(ending.get(1, TimeUnit.MINUTES).stderr()).isEmpty();
+    }
+  }
+
+  @Test
+  void whatAWatchLosesIsTold() throws Exception {
+    bash("mkdir flooded");
+    try (Watch watch = new Watch("flooded")) {
+      watch.hold();
+      EngineFixture.run(
+          sandbox,
+          EngineFixture.python(
+              """
+              import os
+              for _ in range(20000):
+                  os.close(os.open('/home/user/flooded/f', os.O_CREAT))
+                  os.unlink('/home/user/flooded/f')
+              """));
+      watch.release();
+
+      assertThat(watch.until(change -> change.type() == FileChange.Type.OVERFLOW))
+          .hasSizeLessThan(30_000)
+          .endsWith("OVERFLOW .");
+      // It goes on.
+      bash("touch flooded/last");
+      watch.until(change -> change.path().endsWith("/last"));
+    }
+  }
+
+  @Test
+  void onlyFoldersAreWatched() throws Exception {
+    bash("touch not-watched; mkdir -m 0 hidden");
+
+    assertFault(Kind.NOT_A_DIRECTORY, () -> files.watch("not-watched", _ -> {}, _ -> {}));
+    assertFault(Kind.NOT_FOUND, () -> files.watch("nothing-there", _ -> {}, _ -> {}));
+    assertFault(Kind.PERMISSION, () -> files.watch("hidden", _ -> {}, _ -> {}));
+  }
+
+  @Test
+  void aWatchEndsWithTheSandbox() throws Exception {
+    CompletableFuture<Void> begun = new CompletableFuture<>();
+    CompletableFuture<Void> over;
+    try (EngineFixtureSandbox other = new EngineFixtureSandbox(fixture)) {
+      over =
+          CompletableFuture.runAsync(
+              () -> other.sandbox().files().watch(".", _ -> begun.complete(null), _ -> {}));
+      begun.get(1, TimeUnit.MINUTES);
+    }
+    assertThatThrownBy(() -> over.get(1, TimeUnit.MINUTES))
+        .hasCauseInstanceOf(EngineException.class);
+  }
+
+  /** A watch on a thread of its own; closing it hangs up. */
+  private static final class Watch implements AutoCloseable {
+    private final String path;
+    private final BlockingQueue<FileChange> changes = new LinkedBlockingQueue<>();
+    private final Semaphore turn = new Semaphore(1);
+    private final CountDownLatch begun = new CountDownLatch(1);
+    private final CompletableFuture<Void> end = new CompletableFuture<>();
+    private final Thread thread;
+
+    Watch(String path) throws InterruptedException {
+      this.path = path;
+      thread = Thread.ofVirtual().start(this::run);
+      assertThat(begun.await(1, TimeUnit.MINUTES)).isTrue();
+    }
+
+    private void run() {
+      try {
+        files.watch(
+            path,
+            folder -> {
+              assertThat(folder.path()).isEqualTo("/home/user/" + path);
+              begun.countDown();
+            },
+            change -> {
+              turn.acquireUninterruptibly();
+              turn.release();
+              changes.add(change);
+            });
+        end.complete(null);
+      } catch (RuntimeException e) {
+        end.completeExceptionally(e);
+      }
+    }
+
+    /** Takes nothing more for now. */
+    void hold() throws InterruptedException {
+      turn.acquire();
+    }
+
+    void release() {
+      turn.release();
+    }
+
+    /** Returns all changes up to one. */
+    List<String> until(Predicate<FileChange> last) throws InterruptedException {
+      List<String> told = new ArrayList<>();
+      FileChange change;
+      do {
+        change = changes.poll(1, TimeUnit.MINUTES);
+        assertThat(change).as("after %s", told).isNotNull();
+        told.add(
+            change.type()
+                + " "
+                + name(change.path())
+                + (change.fromPath().isEmpty() ? "" : " from " + name(change.fromPath())));
+      } while (!last.test(change));
+      return told;
+    }
+
+    private String name(String of) {
+      String folder = "/home/user/" + path;
+      return of.equals(folder) ? "." : of.substring(folder.length() + 1);
+    }
+
+    void awaitEnd() throws Exception {
+      end.get(1, TimeUnit.MINUTES);
+    }
+
+    @Override
+    public void close() {
+      thread.interrupt();
+    }
   }
 
   @Test
@@ -182,7 +466,7 @@ class LocalEngineFilesTest {
 
     assertFault(Kind.NOT_FOUND, () -> files.stat("faults/none"));
     assertFault(Kind.NOT_FOUND, () -> read("faults/none", 0, 1));
-    assertFault(Kind.NOT_A_DIRECTORY, () -> files.list("faults/file", 1));
+    assertFault(Kind.NOT_A_DIRECTORY, () -> files.list("faults/file", 1, 1));
     assertFault(Kind.NOT_A_DIRECTORY, () -> write("faults/file/below", "x"));
     assertFault(Kind.IS_A_DIRECTORY, () -> read("faults", 0, 1));
     assertFault(Kind.IS_A_DIRECTORY, () -> write("faults", "x"));
@@ -197,11 +481,14 @@ class LocalEngineFilesTest {
   void faultIsSaidToAWriterThatComesLate() throws Exception {
     bash("touch late");
     try (EngineFiles.FileWriter writer = files.write("late/below", MOST)) {
-      writer.append(ByteBuffer.allocate(1));
-      // By then the worker has said why it refuses, and closed its end.
-      Thread.sleep(300);
-
-      assertFault(Kind.NOT_A_DIRECTORY, writer::commit);
+      assertFault(
+          Kind.NOT_A_DIRECTORY,
+          () -> {
+            writer.append(ByteBuffer.allocate(1));
+            // By then the worker has said why it refuses, and closed its end.
+            Thread.sleep(300);
+            writer.commit();
+          });
     }
   }
 
@@ -226,18 +513,32 @@ class LocalEngineFilesTest {
         .contains("user:x:1000");
     assertThat(new String(read("link", 0, 10_000), StandardCharsets.UTF_8))
         .contains("sandbox agent");
-    assertThat(files.list("root-link", 100))
-        .extracting(FileInfo::path)
+    assertThat(files.list("root-link", 1, 100))
+        .extracting(entry -> entry.file().path())
         .contains("/home/user/root-link/home");
-    assertFault(Kind.PERMISSION, () -> files.list("/run/sandkeeper", 10));
+    assertFault(Kind.PERMISSION, () -> files.list("/run/sandkeeper", 1, 10));
     files.remove("link", false);
     assertThat(bash("test -e /etc/passwd && echo there")).isEqualTo("there\n");
+  }
+
+  @Test
+  void aTreeOfAnyDepthIsRemoved() throws Exception {
+    bash(
+        "mkdir -p outside tree/a/b; touch outside/kept tree/a/file; ln -s ../outside tree/link;"
+            + " cd tree; for i in {1..3000}; do mkdir d; cd d; touch f; done");
+
+    files.remove("tree", true);
+
+    assertFault(Kind.NOT_FOUND, () -> files.stat("tree"));
+    assertThat(bash("ls outside")).isEqualTo("kept\n");
+    files.remove("outside", true);
   }
 
   @Test
   void negativeNumbersAreRefused() {
     assertThatThrownBy(() -> files.write("x", -1)).isInstanceOf(IllegalArgumentException.class);
     assertThatThrownBy(() -> read("x", -1, 1)).isInstanceOf(IllegalArgumentException.class);
-    assertThatThrownBy(() -> files.list("x", 0)).isInstanceOf(IllegalArgumentException.class);
+    assertThatThrownBy(() -> files.list("x", 1, 0)).isInstanceOf(IllegalArgumentException.class);
+    assertThatThrownBy(() -> files.list("x", 0, 1)).isInstanceOf(IllegalArgumentException.class);
   }
 }

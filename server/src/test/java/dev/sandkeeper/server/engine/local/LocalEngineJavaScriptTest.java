@@ -7,6 +7,8 @@ import static org.awaitility.Awaitility.await;
 
 import dev.sandkeeper.server.base.ExecutionId;
 import dev.sandkeeper.server.engine.CodeError;
+import dev.sandkeeper.server.engine.EngineContext;
+import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.EngineExecution;
 import dev.sandkeeper.server.engine.EngineSandbox;
 import dev.sandkeeper.server.engine.ExecutionEnd;
@@ -14,6 +16,7 @@ import dev.sandkeeper.server.engine.ExecutionEnd.Reason;
 import dev.sandkeeper.server.engine.ExecutionSpec;
 import dev.sandkeeper.server.engine.ExecutionSpec.Language;
 import dev.sandkeeper.server.engine.SandboxSpec;
+import dev.sandkeeper.server.engine.Stdio;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
@@ -555,7 +558,7 @@ class LocalEngineJavaScriptTest {
         EngineFixture.javaScript("1"),
         folder,
         environment,
-        stdin.getBytes(StandardCharsets.UTF_8),
+        Stdio.of(stdin.getBytes(StandardCharsets.UTF_8)),
         LONG);
   }
 
@@ -589,9 +592,11 @@ class LocalEngineJavaScriptTest {
       EngineSandbox without = engine.create(EngineFixture.spec());
       try {
         assertThat(without.languages()).containsExactlyInAnyOrder(Language.PYTHON, Language.BASH);
-        Recording recording = run(without, "1");
-        assertThat(recording.errors().getFirst().name()).isEqualTo("FileNotFoundError");
-        assertThat(recording.await().exitCode()).hasValue(127);
+        assertThat(without.contexts().list())
+            .containsExactly(EngineContext.byDefault(Language.PYTHON));
+        assertThatThrownBy(() -> run(without, "1"))
+            .isInstanceOf(EngineException.class)
+            .hasMessageContaining("no context javascript of JAVASCRIPT");
       } finally {
         without.destroy(Duration.ZERO);
       }

@@ -18,6 +18,7 @@ import dev.sandkeeper.server.engine.UsageReading;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -142,18 +143,20 @@ class LocalEngineLifeTest {
 
     fixture.restart();
 
-    assertThat(command.await().reason()).isEqualTo(Reason.LOST);
-    assertThat(cell.await().reason()).isEqualTo(Reason.LOST);
     assertThat(fixture.engine().list()).containsExactly(new EngineInstance(spec.id(), 7));
     assertThat(fixture.engine().adopt(spec.id(), 8)).isEmpty();
     EngineSandbox again = fixture.engine().adopt(spec.id(), 7).orElseThrow();
+    // Nobody wants to hear of the two any more.
+    again.takeUp(List.of());
     assertThat(EngineFixture.run(again, EngineFixture.python("kept")).results())
         .containsEntry("text/plain", "5");
-    assertThat(
-            EngineFixture.run(
-                    again, EngineFixture.bash("cat kept; echo $OF_SANDBOX; pgrep -x sleep"))
-                .stdout())
+    await()
+        .until(() ->
+            EngineFixture.run(again, EngineFixture.bash("pgrep -x sleep")).stdout().isEmpty());
+    assertThat(EngineFixture.run(again, EngineFixture.bash("cat kept; echo $OF_SANDBOX")).stdout())
         .isEqualTo("kept\nyes\n");
+    assertThat(command.isFinished()).isFalse();
+    assertThat(cell.isFinished()).isFalse();
     UsageReading after = again.usage();
     assertThat(after.cpuMicros().getAsLong())
         .isGreaterThanOrEqualTo(before.cpuMicros().getAsLong());
@@ -185,6 +188,7 @@ class LocalEngineLifeTest {
 
     try (LocalEngine engine = new LocalEngine(LocalEngineSettings.of(state))) {
       EngineSandbox adopted = engine.adopt(id, 3).orElseThrow();
+      adopted.takeUp(List.of());
       assertThat(EngineFixture.run(adopted, EngineFixture.python("kept")).results())
           .containsEntry("text/plain", "6");
       adopted.destroy(Duration.ZERO);

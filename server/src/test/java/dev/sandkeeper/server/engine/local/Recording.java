@@ -1,5 +1,7 @@
 package dev.sandkeeper.server.engine.local;
 
+import static org.assertj.core.api.Assertions.assertThat;
+
 import dev.sandkeeper.server.engine.CodeError;
 import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionListener;
@@ -23,16 +25,31 @@ final class Recording implements ExecutionListener {
   private final ByteArrayOutputStream stderr = new ByteArrayOutputStream();
   private final Map<String, String> results = new LinkedHashMap<>();
   private final List<CodeError> errors = new ArrayList<>();
+  private final long stdoutBefore;
+  private long told;
   private final CompletableFuture<Integer> started = new CompletableFuture<>();
   private final CompletableFuture<ExecutionEnd> finished = new CompletableFuture<>();
 
+  Recording() {
+    this(0);
+  }
+
+  /** Expects output behind so many bytes. */
+  Recording(long stdoutBefore) {
+    this.stdoutBefore = stdoutBefore;
+  }
+
   @Override
-  public void started(int pid) {
+  public synchronized void started(int pid) {
+    told++;
     started.complete(pid);
   }
 
   @Override
-  public synchronized void output(OutputStreamKind kind, ByteBuffer bytes) {
+  public synchronized void output(OutputStreamKind kind, long offset, ByteBuffer bytes) {
+    told++;
+    assertThat(offset)
+        .isEqualTo(kind == OutputStreamKind.STDOUT ? stdoutBefore + stdout.size() : stderr.size());
     byte[] copy = new byte[bytes.remaining()];
     bytes.get(copy);
     (kind == OutputStreamKind.STDOUT ? stdout : stderr).writeBytes(copy);
@@ -40,16 +57,19 @@ final class Recording implements ExecutionListener {
 
   @Override
   public synchronized void result(Map<String, byte[]> mimeData) {
+    told++;
     mimeData.forEach((type, value) -> results.put(type, new String(value, StandardCharsets.UTF_8)));
   }
 
   @Override
   public synchronized void error(CodeError error) {
+    told++;
     errors.add(error);
   }
 
   @Override
-  public void finished(ExecutionEnd end) {
+  public void finished(ExecutionEnd end, Runnable kept) {
+    kept.run();
     if (!finished.complete(end)) {
       throw new IllegalStateException("finished twice");
     }
@@ -61,6 +81,11 @@ final class Recording implements ExecutionListener {
 
   ExecutionEnd await() throws Exception {
     return finished.get(PATIENCE_SECONDS, TimeUnit.SECONDS);
+  }
+
+  /** Returns how often it was told something before the end. */
+  synchronized long told() {
+    return told;
   }
 
   boolean isFinished() {

@@ -1,0 +1,69 @@
+package dev.sandkeeper.server.api;
+
+import dev.sandkeeper.server.base.Attribution;
+import dev.sandkeeper.server.base.RequestKey;
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.engine.ExecutionSpec;
+import dev.sandkeeper.server.engine.Stdio;
+import dev.sandkeeper.server.execution.ExecutionRequest;
+import dev.sandkeeper.server.sandbox.CreateSandbox;
+import dev.sandkeeper.v1.CreateSandboxRequest;
+import dev.sandkeeper.v1.ExecuteRequest;
+import dev.sandkeeper.v1.RunOnceRequest;
+import java.util.Map;
+import java.util.function.Function;
+
+/**
+ * The two halves of RunOnce on the wire. Both go by its one request id and the hash of the whole,
+ * so that no CreateSandbox or Execute of that id is taken for a repetition.
+ */
+final class RunOnceMapper {
+  private RunOnceMapper() {}
+
+  static RequestKey key(RunOnceRequest proto) {
+    return RequestKeys.of(proto.getRequestId(), proto.toBuilder().clearRequestId().build());
+  }
+
+  static CreateSandbox sandbox(RunOnceRequest proto, RequestKey key) {
+    CreateSandboxRequest.Builder create =
+        CreateSandboxRequest.newBuilder()
+            .setTemplate(proto.getTemplate())
+            .setResources(proto.getResources())
+            .setAttribution(proto.getAttribution())
+            .putAllMetadata(proto.getMetadataMap())
+            .putAllEnvironment(proto.getEnvironmentMap());
+    if (proto.hasTimeout()) {
+      create.setTimeout(proto.getTimeout());
+    }
+    return SandboxMapper.fromProto(create.build(), key);
+  }
+
+  /** Refuses what cannot be run at once, before there is a sandbox. */
+  static Function<SandboxId, ExecutionRequest> execution(RunOnceRequest proto, RequestKey key) {
+    ExecuteRequest.Builder execute =
+        ExecuteRequest.newBuilder()
+            .setWorkingDirectory(proto.getWorkingDirectory())
+            .setStdin(proto.getStdin());
+    if (proto.hasCommand()) {
+      execute.setCommand(proto.getCommand());
+    }
+    if (proto.hasCode()) {
+      ExecutionMapper.requireNoContext("code", proto.getCode());
+      execute.setCode(proto.getCode());
+    }
+    ExecutionSpec.Run run = ExecutionMapper.run(execute.build());
+    return sandboxId ->
+        new ExecutionRequest(
+            sandboxId,
+            key,
+            run,
+            Attributions.given(proto.getWorkingDirectory()),
+            Map.of(), // the sandbox has it, so that code has it too
+            Stdio.of(proto.getStdin().toByteArray()),
+            ExecutionMapper.inputs(proto.getInputsMap()),
+            Times.fromProto(proto.hasDeadline(), proto.getDeadline()),
+            ExecutionMapper.given(proto.getJournalSizeBytes()),
+            Times.fromProto(proto.hasKeepDuration(), proto.getKeepDuration()),
+            Attribution.NONE);
+  }
+}
