@@ -1,21 +1,26 @@
 package dev.sandkeeper.client;
 
 import com.google.protobuf.ByteString;
-import dev.sandkeeper.v1.CollectArtifactsEnd;
+import dev.sandkeeper.v1.ArchiveEnd;
 import dev.sandkeeper.v1.CollectArtifactsRequest;
 import dev.sandkeeper.v1.CollectArtifactsResponse;
+import dev.sandkeeper.v1.ExecutionServiceGrpc;
 import dev.sandkeeper.v1.FileInfo;
 import dev.sandkeeper.v1.FileServiceGrpc;
 import dev.sandkeeper.v1.FileType;
+import dev.sandkeeper.v1.ReadArtifactsRequest;
+import dev.sandkeeper.v1.ReadArtifactsResponse;
 import dev.sandkeeper.v1.ReadFileEnd;
 import dev.sandkeeper.v1.ReadFileRequest;
 import dev.sandkeeper.v1.ReadFileResponse;
+import io.grpc.MethodDescriptor;
 import io.grpc.Status;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.security.MessageDigest;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.function.Function;
 
 /** Takes a file, a part of one, or an archive from a sandbox. */
 final class Download {
@@ -62,19 +67,41 @@ final class Download {
 
   /** Writes the archive that was asked for and returns how many files are in it. */
   int collect(CollectArtifactsRequest request, OutputStream target) throws IOException {
-    try (MessageReader<CollectArtifactsResponse> parts =
-        MessageReader.open(streams, FileServiceGrpc.getCollectArtifactsMethod(), request)) {
+    return archive(
+        FileServiceGrpc.getCollectArtifactsMethod(),
+        request,
+        CollectArtifactsResponse::getData,
+        part -> part.hasEnd() ? Optional.of(part.getEnd()) : Optional.empty(),
+        target);
+  }
+
+  /** Writes an execution's artifacts and returns how many files are in the archive. */
+  int artifacts(ReadArtifactsRequest request, OutputStream target) throws IOException {
+    return archive(
+        ExecutionServiceGrpc.getReadArtifactsMethod(),
+        request,
+        ReadArtifactsResponse::getData,
+        part -> part.hasEnd() ? Optional.of(part.getEnd()) : Optional.empty(),
+        target);
+  }
+
+  private <Q, R> int archive(
+      MethodDescriptor<Q, R> method,
+      Q request,
+      Function<R, ByteString> data,
+      Function<R, Optional<ArchiveEnd>> end,
+      OutputStream target)
+      throws IOException {
+    try (MessageReader<R> parts = MessageReader.open(streams, method, request)) {
       MessageDigest digest = Hashes.sha256();
       long received = 0;
-      for (Optional<CollectArtifactsResponse> part = parts.next();
-          part.isPresent();
-          part = parts.next()) {
-        if (part.get().hasEnd()) {
-          CollectArtifactsEnd end = part.get().getEnd();
-          check(end.getSentBytes(), end.getSha256(), received, digest);
-          return end.getFileCount();
+      for (Optional<R> part = parts.next(); part.isPresent(); part = parts.next()) {
+        Optional<ArchiveEnd> whole = end.apply(part.get());
+        if (whole.isPresent()) {
+          check(whole.get().getSentBytes(), whole.get().getSha256(), received, digest);
+          return whole.get().getFileCount();
         }
-        received += take(part.get().getData(), digest, target);
+        received += take(data.apply(part.get()), digest, target);
       }
       throw broken("The server ended the stream before the archive's end.");
     }

@@ -1,9 +1,11 @@
 package dev.sandkeeper.client;
 
 import com.google.protobuf.ByteString;
+import dev.sandkeeper.v1.ArtifactSelection;
 import dev.sandkeeper.v1.ExecuteRequest;
 import dev.sandkeeper.v1.Terminal;
 import java.time.Duration;
+import java.util.List;
 import java.util.Map;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
@@ -51,6 +53,19 @@ public final class ExecutionBuilder {
    */
   public ExecutionBuilder input(String path, byte[] bytes) {
     request.putInputs(path, ByteString.copyFrom(bytes));
+    return this;
+  }
+
+  /**
+   * Keeps files when it is over, for {@link SandkeeperClient#readArtifacts}, also when the sandbox
+   * is gone.
+   *
+   * @param path the directory inside the sandbox; relative to {@code /home/user}
+   * @param patterns which files below it, such as {@code **}{@code /*.png}; none for all
+   */
+  public ExecutionBuilder artifacts(String path, String... patterns) {
+    request.setArtifacts(
+        ArtifactSelection.newBuilder().setPath(path).addAllPatterns(List.of(patterns)));
     return this;
   }
 

@@ -72,6 +72,7 @@ import dev.sandkeeper.v1.Price;
 import dev.sandkeeper.v1.PricingServiceGrpc;
 import dev.sandkeeper.v1.QuotaServiceGrpc;
 import dev.sandkeeper.v1.QuotaStatus;
+import dev.sandkeeper.v1.ReadArtifactsRequest;
 import dev.sandkeeper.v1.RecordLlmUsageRequest;
 import dev.sandkeeper.v1.RecordLlmUsageResponse;
 import dev.sandkeeper.v1.ReleaseRequest;
@@ -98,6 +99,8 @@ import dev.sandkeeper.v1.Webhook;
 import dev.sandkeeper.v1.WebhookServiceGrpc;
 import io.grpc.Channel;
 import io.grpc.ManagedChannel;
+import java.io.IOException;
+import java.io.OutputStream;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
@@ -317,6 +320,20 @@ public final class SandkeeperClient implements AutoCloseable {
         (options, receiver) -> ExecutionFlow.runOnce(streams, options, repeatable, receiver),
         "",
         0);
+  }
+
+  /**
+   * Reads the files that an execution was to keep, as a tar archive; waits for the execution's end.
+   *
+   * @param target takes the archive; not closed
+   * @return how many files and symbolic links are in it
+   * @throws SandkeeperException {@code ARTIFACTS_NOT_SELECTED}, {@code ARTIFACTS_NOT_KEPT}, or why
+   *     they could not be collected
+   * @throws IOException when the target cannot be written
+   */
+  public int readArtifacts(String executionId, OutputStream target) throws IOException {
+    return new Download(streams, (bytes, totalBytes) -> {})
+        .artifacts(ReadArtifactsRequest.newBuilder().setExecutionId(executionId).build(), target);
   }
 
   /**

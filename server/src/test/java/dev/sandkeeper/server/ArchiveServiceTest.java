@@ -4,7 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.protobuf.ByteString;
 import dev.sandkeeper.server.base.ErrorReason;
-import dev.sandkeeper.v1.CollectArtifactsEnd;
+import dev.sandkeeper.v1.ArchiveEnd;
 import dev.sandkeeper.v1.CollectArtifactsRequest;
 import dev.sandkeeper.v1.CollectArtifactsResponse;
 import dev.sandkeeper.v1.FileServiceGrpc;
@@ -211,7 +211,7 @@ class ArchiveServiceTest {
     assertThat(shell("tar tf t.tar")).isEqualTo("link\nopen/f\n");
   }
 
-  private record Collected(ByteString bytes, CollectArtifactsEnd end) {}
+  private record Collected(ByteString bytes, ArchiveEnd end) {}
 
   private Collected collect(String path, String... patterns) {
     Iterator<CollectArtifactsResponse> parts =

@@ -61,7 +61,8 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
           API_KEY_NOT_FOUND,
           WEBHOOK_NOT_FOUND,
           PRICE_NOT_FOUND,
-          FILE_NOT_FOUND ->
+          FILE_NOT_FOUND,
+          ARTIFACTS_NOT_KEPT ->
           Code.NOT_FOUND;
       case REQUEST_ID_REUSED, ALREADY_EXISTS -> Code.ALREADY_EXISTS;
       case SANDBOX_NOT_RUNNING,
@@ -71,6 +72,7 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
           EXECUTION_FINISHED,
           INPUT_NOT_OPEN,
           INPUT_CLOSED,
+          ARTIFACTS_NOT_SELECTED,
           NO_TERMINAL,
           NO_PRICE_FOR_TIER,
           NO_PRICE_FOR_MODEL,

@@ -19,6 +19,8 @@ import dev.sandkeeper.v1.GetExecutionRequest;
 import dev.sandkeeper.v1.GetExecutionResponse;
 import dev.sandkeeper.v1.ListExecutionsRequest;
 import dev.sandkeeper.v1.ListExecutionsResponse;
+import dev.sandkeeper.v1.ReadArtifactsRequest;
+import dev.sandkeeper.v1.ReadArtifactsResponse;
 import dev.sandkeeper.v1.ResizeTerminalRequest;
 import dev.sandkeeper.v1.ResizeTerminalResponse;
 import dev.sandkeeper.v1.RunTasksRequest;
@@ -154,6 +156,27 @@ final class ExecutionApi extends ExecutionServiceGrpc.ExecutionServiceImplBase {
   }
 
   @Override
+  public void readArtifacts(
+      ReadArtifactsRequest request, StreamObserver<ReadArtifactsResponse> observer) {
+    Principal principal = calls.begin(Scope.READ);
+    calls.validate(request);
+    SentBytes sent = new SentBytes();
+    send(
+        principal,
+        observer,
+        sender -> {
+          int count =
+              executions.readArtifacts(
+                  principal,
+                  new ExecutionId(request.getExecutionId()),
+                  chunk ->
+                      sender.send(
+                          ReadArtifactsResponse.newBuilder().setData(sent.add(chunk)).build()));
+          sender.send(ReadArtifactsResponse.newBuilder().setEnd(sent.endOfArchive(count)).build());
+        });
+  }
+
+  @Override
   public void runTasks(RunTasksRequest request, StreamObserver<RunTasksResponse> observer) {
     Principal principal = calls.begin(Scope.RUN);
     calls.validate(request);
@@ -189,7 +212,7 @@ final class ExecutionApi extends ExecutionServiceGrpc.ExecutionServiceImplBase {
                 result -> sender.send(TestMapper.toProto(result))));
   }
 
-  /** What sends the results of a list. */
+  /** What sends the messages of a stream. */
   @FunctionalInterface
   private interface Sending<R> {
     /** Sends them all, and leaves off when it is interrupted. */

@@ -9,6 +9,7 @@ import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionSpec;
 import dev.sandkeeper.server.engine.OutputStreamKind;
 import dev.sandkeeper.server.engine.Stdio;
+import dev.sandkeeper.server.execution.ArtifactSelection;
 import dev.sandkeeper.server.execution.ExecutionRequest;
 import dev.sandkeeper.server.execution.NumberedEvent;
 import dev.sandkeeper.server.ledger.NanoUsd;
@@ -56,6 +57,7 @@ public final class ExecutionMapper {
         proto.getEnvironmentMap(),
         stdio(proto),
         inputs(proto.getInputsMap()),
+        artifacts(proto.hasArtifacts(), proto.getArtifacts()),
         Times.fromProto(proto.hasDeadline(), proto.getDeadline()),
         given(proto.getJournalSizeBytes()),
         Times.fromProto(proto.hasKeepDuration(), proto.getKeepDuration()),
@@ -67,6 +69,14 @@ public final class ExecutionMapper {
     Map<String, byte[]> inputs = new TreeMap<>();
     files.forEach((path, content) -> inputs.put(path, content.toByteArray()));
     return inputs;
+  }
+
+  /** Returns the files to keep, if any are. */
+  static Optional<ArtifactSelection> artifacts(
+      boolean given, dev.sandkeeper.v1.ArtifactSelection selection) {
+    return given
+        ? Optional.of(new ArtifactSelection(selection.getPath(), selection.getPatternsList()))
+        : Optional.empty();
   }
 
   /** Returns a number, of which 0 stands for none. */

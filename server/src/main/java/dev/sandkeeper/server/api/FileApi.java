@@ -1,16 +1,11 @@
 package dev.sandkeeper.server.api;
 
-import com.google.protobuf.ByteString;
-import com.google.protobuf.UnsafeByteOperations;
 import dev.sandkeeper.server.base.Principal;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.Scope;
-import dev.sandkeeper.server.execution.Execution;
 import dev.sandkeeper.server.execution.FileRange;
-import dev.sandkeeper.server.execution.OutputHash;
 import dev.sandkeeper.server.execution.SandboxFiles;
-import dev.sandkeeper.v1.CollectArtifactsEnd;
 import dev.sandkeeper.v1.CollectArtifactsRequest;
 import dev.sandkeeper.v1.CollectArtifactsResponse;
 import dev.sandkeeper.v1.FileServiceGrpc;
@@ -22,7 +17,6 @@ import dev.sandkeeper.v1.MakeDirectoryRequest;
 import dev.sandkeeper.v1.MakeDirectoryResponse;
 import dev.sandkeeper.v1.MoveRequest;
 import dev.sandkeeper.v1.MoveResponse;
-import dev.sandkeeper.v1.ReadFileEnd;
 import dev.sandkeeper.v1.ReadFileRequest;
 import dev.sandkeeper.v1.ReadFileResponse;
 import dev.sandkeeper.v1.RemoveRequest;
@@ -35,7 +29,6 @@ import dev.sandkeeper.v1.WriteFileRequest;
 import dev.sandkeeper.v1.WriteFileResponse;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
-import java.nio.ByteBuffer;
 import java.util.UUID;
 import org.jspecify.annotations.Nullable;
 
@@ -79,7 +72,7 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
       Principal principal,
       CollectArtifactsRequest request,
       PacedSender<CollectArtifactsResponse> sender) {
-    OutputHash hash = new OutputHash();
+    SentBytes sent = new SentBytes();
     int count =
         files.collect(
             principal,
@@ -88,29 +81,13 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
             request.getPatternsList(),
             chunk ->
                 sender.send(
-                    CollectArtifactsResponse.newBuilder().setData(hashed(chunk, hash)).build()));
-    Execution.OutputDigest sent = hash.finish();
-    sender.send(
-        CollectArtifactsResponse.newBuilder()
-            .setEnd(
-                CollectArtifactsEnd.newBuilder()
-                    .setSha256(ByteString.copyFrom(sent.sha256()))
-                    .setSentBytes(sent.bytes())
-                    .setFileCount(count))
-            .build());
-  }
-
-  /** Copies the bytes, as the engine's buffer is good for this call only. */
-  private static ByteString hashed(ByteBuffer chunk, OutputHash hash) {
-    byte[] data = new byte[chunk.remaining()];
-    chunk.get(data);
-    hash.update(ByteBuffer.wrap(data));
-    return UnsafeByteOperations.unsafeWrap(data);
+                    CollectArtifactsResponse.newBuilder().setData(sent.add(chunk)).build()));
+    sender.send(CollectArtifactsResponse.newBuilder().setEnd(sent.endOfArchive(count)).build());
   }
 
   private void send(
       Principal principal, ReadFileRequest request, PacedSender<ReadFileResponse> sender) {
-    OutputHash hash = new OutputHash();
+    SentBytes sent = new SentBytes();
     files.read(
         principal,
         new SandboxId(request.getSandboxId()),
@@ -118,15 +95,8 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
         _ -> new FileRange(request.getOffset(), request.getLength()),
         file ->
             sender.send(ReadFileResponse.newBuilder().setFile(FileMapper.toProto(file)).build()),
-        chunk -> sender.send(ReadFileResponse.newBuilder().setData(hashed(chunk, hash)).build()));
-    Execution.OutputDigest sent = hash.finish();
-    sender.send(
-        ReadFileResponse.newBuilder()
-            .setEnd(
-                ReadFileEnd.newBuilder()
-                    .setSha256(ByteString.copyFrom(sent.sha256()))
-                    .setSentBytes(sent.bytes()))
-            .build());
+        chunk -> sender.send(ReadFileResponse.newBuilder().setData(sent.add(chunk)).build()));
+    sender.send(ReadFileResponse.newBuilder().setEnd(sent.endOfFile()).build());
   }
 
   @Override

@@ -61,6 +61,7 @@ final class RunOnceMapper {
             Map.of(), // the sandbox has it, so that code has it too
             Stdio.of(proto.getStdin().toByteArray()),
             ExecutionMapper.inputs(proto.getInputsMap()),
+            ExecutionMapper.artifacts(proto.hasArtifacts(), proto.getArtifacts()),
             Times.fromProto(proto.hasDeadline(), proto.getDeadline()),
             ExecutionMapper.given(proto.getJournalSizeBytes()),
             Times.fromProto(proto.hasKeepDuration(), proto.getKeepDuration()),

@@ -100,6 +100,7 @@ final class TestMapper {
         environment,
         Stdio.of(stdin),
         Map.of(),
+        Optional.empty(),
         Optional.of(timeLimit),
         OptionalLong.empty(),
         Optional.empty(),

@@ -35,6 +35,8 @@ public enum ErrorReason {
   PRICE_NOT_FOUND,
   /** No such file or directory in the sandbox. */
   FILE_NOT_FOUND,
+  /** The execution's artifacts are no longer kept. */
+  ARTIFACTS_NOT_KEPT,
   /** The request id was used before for a request with other content. */
   REQUEST_ID_REUSED,
   /** The request id was used before, for something whose cost record is no longer kept. */
@@ -59,6 +61,8 @@ public enum ErrorReason {
   INPUT_NOT_OPEN,
   /** The execution's standard input was closed, by a call or by the program. */
   INPUT_CLOSED,
+  /** The execution was started without a selection of artifacts. */
+  ARTIFACTS_NOT_SELECTED,
   /** The execution has no terminal. */
   NO_TERMINAL,
   /** The hold was settled or released before, otherwise than asked for now. */

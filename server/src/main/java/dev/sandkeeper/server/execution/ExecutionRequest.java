@@ -20,6 +20,7 @@ import java.util.OptionalLong;
  * @param environment variables on top of the sandbox's
  * @param stdio its standard streams
  * @param inputs files to put in place before it starts, by path; not to be changed
+ * @param artifacts the files to keep when it is over
  * @param deadline how long it may run; empty for the default
  * @param journalBytes how many bytes of its events are kept; empty for the default
  * @param keep for how long after its end they are kept; empty for the default
@@ -33,6 +34,7 @@ public record ExecutionRequest(
     Map<String, String> environment,
     Stdio stdio,
     Map<String, byte[]> inputs,
+    Optional<ArtifactSelection> artifacts,
     Optional<Duration> deadline,
     OptionalLong journalBytes,
     Optional<Duration> keep,
@@ -48,6 +50,7 @@ public record ExecutionRequest(
         environment,
         Stdio.of(stdin),
         inputs,
+        artifacts,
         deadline,
         journalBytes,
         keep,

@@ -15,6 +15,7 @@ import dev.sandkeeper.server.base.Transactions;
 import dev.sandkeeper.server.engine.CodeError;
 import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.EngineExecution;
+import dev.sandkeeper.server.engine.EngineFiles;
 import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionSpec;
 import dev.sandkeeper.server.engine.RunningExecution;
@@ -142,6 +143,34 @@ public final class Executions implements SandboxListener, AutoCloseable {
     return follow(principal, executionId, afterSequence).events();
   }
 
+  /**
+   * Hands the artifacts of an execution on, once it is over.
+   *
+   * @return how many files they are
+   * @throws SandkeeperException when there is no such execution that the caller may see, it was to
+   *     keep none, they are no longer kept, or could not be collected
+   */
+  public int readArtifacts(
+      Principal principal, ExecutionId executionId, EngineFiles.ChunkConsumer chunk)
+      throws InterruptedException {
+    Optional<LiveExecution> live =
+        kept.find(executionId).filter(found -> found.sandbox().visibleTo(principal));
+    if (live.isEmpty()) {
+      Sandbox sandbox = sandboxes.require(principal, require(principal, executionId).sandboxId());
+      throw sandboxes.isElsewhere(sandbox) ? sandboxes.elsewhere(sandbox) : KeptArtifacts.notKept();
+    }
+    KeptArtifacts artifacts =
+        live.get()
+            .artifacts()
+            .orElseThrow(() ->
+                SandkeeperException.of(
+                        ErrorReason.ARTIFACTS_NOT_SELECTED,
+                        "The execution was started without artifacts to keep.")
+                    .with("executionId", executionId));
+    files.noteCollected(principal, live.get().sandbox(), artifacts.selection());
+    return artifacts.read(chunk);
+  }
+
   private Run follow(Principal principal, ExecutionId executionId, long afterSequence) {
     Optional<LiveExecution> live = kept.find(executionId);
     if (live.isPresent() && live.get().sandbox().visibleTo(principal)) {
@@ -230,7 +259,12 @@ public final class Executions implements SandboxListener, AutoCloseable {
           .ifPresent(journal ->
               taken.put(
                   execution.executionId(),
-                  live(execution, sandbox.sandbox(), journal, OutputHashes.of(journal))));
+                  live(
+                      execution,
+                      sandbox.sandbox(),
+                      journal,
+                      OutputHashes.of(journal),
+                      kept.loadArtifacts(execution.executionId()))));
     }
     Instant now = clock.now();
     transactions.run(
@@ -275,7 +309,11 @@ public final class Executions implements SandboxListener, AutoCloseable {
       }
     }
     found.sort(Comparator.comparing(LiveExecution::endTime));
-    found.forEach(live -> kept.addEnded(live, Duration.between(live.endTime(), clock.now())));
+    found.forEach(live -> {
+      kept.addEnded(live, Duration.between(live.endTime(), clock.now()));
+      // The earlier server was killed before it came to that.
+      Thread.startVirtualThread(live::collectArtifacts);
+    });
   }
 
   private Optional<LiveExecution> stillKept(ExecutionId executionId) {
@@ -290,15 +328,33 @@ public final class Executions implements SandboxListener, AutoCloseable {
             outcome.get().endTime().plus(journal.retention().keep()).isAfter(clock.now()))
         .map(journal -> {
           LiveExecution live =
-              live(execution.orElseThrow(), sandbox.get(), journal, Optional.empty());
+              live(
+                  execution.orElseThrow(),
+                  sandbox.get(),
+                  journal,
+                  Optional.empty(),
+                  kept.loadArtifacts(executionId));
           live.appendFinished(outcome.get());
           return live;
         });
   }
 
   private LiveExecution live(
-      Execution execution, Sandbox sandbox, Journal journal, Optional<OutputHashes> hashes) {
-    return new LiveExecution(execution, sandbox, journal, hashes, clock, outcomeRecorder);
+      Execution execution,
+      Sandbox sandbox,
+      Journal journal,
+      Optional<OutputHashes> hashes,
+      Optional<KeptArtifacts> artifacts) {
+    return new LiveExecution(
+        execution,
+        sandbox,
+        journal,
+        hashes,
+        artifacts,
+        (selection, chunk) ->
+            files.collect(sandbox, selection, journal.retention().journalBytes(), chunk),
+        clock,
+        outcomeRecorder);
   }
 
   /** Leaves the ends of executions from now on to the next server. */
@@ -313,13 +369,14 @@ public final class Executions implements SandboxListener, AutoCloseable {
    */
   private Run executeLive(
       Principal principal, LiveSandbox sandbox, Execution execution, ExecutionRequest request) {
+    ExecutionId executionId = execution.executionId();
     LiveExecution live =
         live(
             execution,
             sandbox.sandbox(),
-            kept.newJournal(
-                execution.executionId(), limits.retention(request.journalBytes(), request.keep())),
-            Optional.of(new OutputHashes()));
+            kept.newJournal(executionId, limits.retention(request.journalBytes(), request.keep())),
+            Optional.of(new OutputHashes()),
+            request.artifacts().map(selection -> kept.newArtifacts(executionId, selection)));
     if (!use(sandbox, live)) {
       live.abandon();
       return executeEnded(principal, sandbox.sandbox(), execution, request);

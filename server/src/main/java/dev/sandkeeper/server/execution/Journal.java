@@ -384,6 +384,7 @@ final class Journal {
   private static void deleteFolder(Path folder) {
     try {
       Retention.delete(folder);
+      KeptArtifacts.delete(folder);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }

@@ -74,6 +74,24 @@ public final class KeptExecutions {
     }
   }
 
+  /** Notes what is to be collected of a new execution, which has its journal already. */
+  KeptArtifacts newArtifacts(ExecutionId executionId, ArtifactSelection selection) {
+    try {
+      return KeptArtifacts.begin(folder.resolve(executionId.value()), selection);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /** Returns what an earlier server left of an execution's artifacts, if it was to keep any. */
+  Optional<KeptArtifacts> loadArtifacts(ExecutionId executionId) {
+    try {
+      return KeptArtifacts.load(folder.resolve(executionId.value()));
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
   /** Returns the executions of which an earlier server left events that nobody has loaded. */
   List<ExecutionId> left() {
     try (Stream<Path> folders = Files.list(folder)) {

@@ -34,6 +34,8 @@ final class LiveExecution implements ExecutionListener {
   private final BillingClock clock;
   private final OutcomeRecorder outcomeRecorder;
   private final Optional<OutputHashes> hashes;
+  private final Optional<KeptArtifacts> artifacts;
+  private final KeptArtifacts.Collector collector;
   private final CompletableFuture<Boolean> done = new CompletableFuture<>();
   private final CompletableFuture<Boolean> over = new CompletableFuture<>();
   private final CompletableFuture<EngineExecution> engineExecution = new CompletableFuture<>();
@@ -44,11 +46,15 @@ final class LiveExecution implements ExecutionListener {
       Sandbox sandbox,
       Journal journal,
       Optional<OutputHashes> hashes,
+      Optional<KeptArtifacts> artifacts,
+      KeptArtifacts.Collector collector,
       BillingClock clock,
       OutcomeRecorder outcomeRecorder) {
     this.execution = execution;
     this.sandbox = sandbox;
     this.hashes = hashes;
+    this.artifacts = artifacts;
+    this.collector = collector;
     this.journal = journal;
     this.clock = clock;
     this.outcomeRecorder = outcomeRecorder;
@@ -84,6 +90,16 @@ final class LiveExecution implements ExecutionListener {
   /** Returns the counts and hashes of its output, unless their beginning is not known. */
   Optional<OutputHashes> hashes() {
     return hashes;
+  }
+
+  /** Returns its artifacts, unless it has none to keep. */
+  Optional<KeptArtifacts> artifacts() {
+    return artifacts;
+  }
+
+  /** Collects the artifacts, unless that was done. */
+  void collectArtifacts() {
+    artifacts.filter(KeptArtifacts::isPending).ifPresent(kept -> kept.collect(collector));
   }
 
   /** Sets the handle by which it is signalled. */
@@ -163,6 +179,7 @@ final class LiveExecution implements ExecutionListener {
       recorded = outcome.isPresent();
       if (outcome.isPresent()) {
         kept.run();
+        collectArtifacts(); // before anybody knows of the end, and changes the files
         appendFinished(outcome.get());
       }
     } finally {

@@ -168,16 +168,45 @@ public final class SandboxFiles {
       List<String> patterns,
       EngineFiles.ChunkConsumer chunk) {
     LiveSandbox sandbox = sandboxes.requireRunning(principal, sandboxId);
-    audit.collected(principal, sandbox.sandbox(), path, patterns);
+    ArtifactSelection selection = new ArtifactSelection(path, patterns);
+    noteCollected(principal, sandbox.sandbox(), selection);
+    return collect(sandbox, selection, limits.maxDownloadBytes(), chunk);
+  }
+
+  /**
+   * Reads the artifacts of an execution, which somebody may read later.
+   *
+   * @param maxBytes how many bytes of files there may be, within what a download may have
+   */
+  int collect(
+      Sandbox sandbox,
+      ArtifactSelection selection,
+      long maxBytes,
+      EngineFiles.ChunkConsumer chunk) {
+    LiveSandbox live =
+        sandboxes.live(sandbox.sandboxId()).orElseThrow(() -> sandboxes.notRunning(sandbox));
+    return collect(live, selection, Math.min(maxBytes, limits.maxDownloadBytes()), chunk);
+  }
+
+  private int collect(
+      LiveSandbox sandbox,
+      ArtifactSelection selection,
+      long maxBytes,
+      EngineFiles.ChunkConsumer chunk) {
     return inSandbox(
         sandbox,
         files ->
             files.collect(
-                path,
-                patterns.isEmpty() ? List.of("**") : patterns,
-                limits.maxDownloadBytes(),
+                selection.path(),
+                selection.patterns().isEmpty() ? List.of("**") : selection.patterns(),
+                maxBytes,
                 limits.maxEntries(),
                 chunk));
+  }
+
+  /** Writes down that files are read as an archive. */
+  void noteCollected(Principal principal, Sandbox sandbox, ArtifactSelection selection) {
+    audit.collected(principal, sandbox, selection.path(), selection.patterns());
   }
 
   private SandkeeperException tooMuch(String path) {

@@ -160,7 +160,8 @@ final class ChaosCaller implements AutoCloseable {
             .setRequestId(UUID.randomUUID().toString())
             .build();
     on(server, client -> events(client.sandboxes().execute(request)))
-        .filter(events -> events.getLast().hasFinished())
+        // What was lost before it started has told no id by which the books could be asked.
+        .filter(events -> events.getFirst().hasStarted() && events.getLast().hasFinished())
         .ifPresent(events ->
             acknowledged.executed(
                 events.getFirst().getStarted().getExecutionId(),

@@ -39,6 +39,7 @@ class HttpErrorsStatusTest {
                   INPUT_NOT_OPEN,
                   INPUT_CLOSED,
                   INPUT_GAP,
+                  ARTIFACTS_NOT_SELECTED,
                   NO_TERMINAL,
                   NO_PRICE_FOR_TIER,
                   NO_PRICE_FOR_MODEL,
@@ -64,7 +65,8 @@ class HttpErrorsStatusTest {
                   API_KEY_NOT_FOUND,
                   WEBHOOK_NOT_FOUND,
                   PRICE_NOT_FOUND,
-                  FILE_NOT_FOUND ->
+                  FILE_NOT_FOUND,
+                  ARTIFACTS_NOT_KEPT ->
                   404;
               case REQUEST_ID_REUSED, ALREADY_EXISTS, CONCURRENT_CHANGE, SANDBOX_TAKEN_OVER -> 409;
               case SIZE_LIMIT_EXCEEDED -> 413;
