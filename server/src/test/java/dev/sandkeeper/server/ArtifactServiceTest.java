@@ -85,8 +85,7 @@ class ArtifactServiceTest {
     var _ = caller.shell(sandbox, "echo 3 >o/f");
 
     assertThat(unpacked(read(executionId(failed)))).containsExactly("f 1\n");
-    assertThat(Caller.finished(late).getReason())
-        .isEqualTo(FinishReason.FINISH_REASON_DEADLINE);
+    assertThat(Caller.finished(late).getReason()).isEqualTo(FinishReason.FINISH_REASON_DEADLINE);
     assertThat(unpacked(read(executionId(late)))).containsExactly("f 2\n");
   }
 

@@ -40,6 +40,7 @@ import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
@@ -420,6 +421,21 @@ class FileServiceTest {
   }
 
   @Test
+  void aRecursiveWatchTellsWhatHappensBelow() throws Exception {
+    try (Context.CancellableContext context = Context.current().withCancellation()) {
+      var _ = caller.shell(sandbox, "mkdir -p top/sub");
+      Recorder<WatchDirectoryResponse> watch =
+          watch(context, request -> request.setPath("top").setRecursive(true));
+
+      var _ = caller.shell(sandbox, "touch top/sub/file; rm -r top");
+
+      watch.awaitSuccess();
+      assertThat(watch.responses().stream().map(part -> part.getChange().getPath()))
+          .contains("/home/user/top/sub/file");
+    }
+  }
+
+  @Test
   void aWatchThatIsGivenUpMakesRoomForAnother() throws Exception {
     try (Context.CancellableContext context = Context.current().withCancellation()) {
       var _ = watch(context, ".");
@@ -678,11 +694,16 @@ class FileServiceTest {
 
   /** Begins to watch; the watch is in place once this returns. */
   private Recorder<WatchDirectoryResponse> watch(Context.CancellableContext context, String path) {
+    return watch(context, request -> request.setPath(path));
+  }
+
+  private Recorder<WatchDirectoryResponse> watch(
+      Context.CancellableContext context, UnaryOperator<WatchDirectoryRequest.Builder> asked) {
     Recorder<WatchDirectoryResponse> watch = new Recorder<>();
     context.run(() ->
         FileServiceGrpc.newStub(caller.channel())
             .watchDirectory(
-                WatchDirectoryRequest.newBuilder().setSandboxId(sandbox).setPath(path).build(),
+                asked.apply(WatchDirectoryRequest.newBuilder().setSandboxId(sandbox)).build(),
                 watch));
     await().until(() -> !watch.responses().isEmpty() || watch.isOver());
     return watch;

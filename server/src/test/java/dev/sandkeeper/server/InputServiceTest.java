@@ -12,6 +12,7 @@ import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.v1.AuditEvent;
 import dev.sandkeeper.v1.CloseInputRequest;
 import dev.sandkeeper.v1.Code;
+import dev.sandkeeper.v1.Command;
 import dev.sandkeeper.v1.ExecuteRequest;
 import dev.sandkeeper.v1.ExecuteResponse;
 import dev.sandkeeper.v1.ExecutionEvent;
@@ -19,6 +20,8 @@ import dev.sandkeeper.v1.Language;
 import dev.sandkeeper.v1.ListAuditEventsRequest;
 import dev.sandkeeper.v1.ListExecutionsRequest;
 import dev.sandkeeper.v1.ResizeTerminalRequest;
+import dev.sandkeeper.v1.RunOnceRequest;
+import dev.sandkeeper.v1.RunOnceResponse;
 import dev.sandkeeper.v1.SendInputRequest;
 import dev.sandkeeper.v1.SignalExecutionRequest;
 import dev.sandkeeper.v1.Terminal;
@@ -112,6 +115,31 @@ class InputServiceTest {
     assertThat(sent[0]).isLessThan(1_000_000);
     signal(execution, SIGINT);
     Caller.events(stream);
+  }
+
+  @Test
+  void aRunInASandboxOfItsOwnTakesInputInATerminal() {
+    Iterator<RunOnceResponse> steps =
+        caller
+            .sandboxes()
+            .runOnce(
+                RunOnceRequest.newBuilder()
+                    .setCommand(
+                        Command.newBuilder()
+                            .setShell("stty -echo size; read -r one; read -r two; echo $one $two"))
+                    .setStdin(ByteString.copyFromUtf8("a\n"))
+                    .setKeepStdinOpen(true)
+                    .setTerminal(Terminal.newBuilder().setRows(30).setColumns(90))
+                    .build());
+    String execution = steps.next().getCreated().getExecutionId();
+
+    long next = send(execution, 0, "b\n");
+
+    assertThat(next).isEqualTo(2);
+    StringBuilder output = new StringBuilder();
+    steps.forEachRemaining(
+        step -> output.append(step.getEvent().getStdout().getData().toStringUtf8()));
+    assertThat(output.toString()).contains("30 90\r\n").endsWith("a b\r\n");
   }
 
   @Test

@@ -199,7 +199,7 @@ public final class ExecutionMapper {
         .build();
   }
 
-  private static Stdio stdio(ExecuteRequest proto) {
+  static Stdio stdio(ExecuteRequest proto) {
     return new Stdio(
         proto.getStdin().toByteArray(),
         proto.getKeepStdinOpen(),

@@ -218,6 +218,7 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
                     principal,
                     new SandboxId(request.getSandboxId()),
                     request.getPath(),
+                    request.getRecursive(),
                     directory ->
                         sender.send(
                             WatchDirectoryResponse.newBuilder()

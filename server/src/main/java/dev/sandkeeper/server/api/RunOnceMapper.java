@@ -43,7 +43,11 @@ final class RunOnceMapper {
     ExecuteRequest.Builder execute =
         ExecuteRequest.newBuilder()
             .setWorkingDirectory(proto.getWorkingDirectory())
-            .setStdin(proto.getStdin());
+            .setStdin(proto.getStdin())
+            .setKeepStdinOpen(proto.getKeepStdinOpen());
+    if (proto.hasTerminal()) {
+      execute.setTerminal(proto.getTerminal());
+    }
     if (proto.hasCommand()) {
       execute.setCommand(proto.getCommand());
     }
@@ -52,6 +56,7 @@ final class RunOnceMapper {
       execute.setCode(proto.getCode());
     }
     ExecutionSpec.Run run = ExecutionMapper.run(execute.build());
+    Stdio stdio = ExecutionMapper.stdio(execute.build());
     return sandboxId ->
         new ExecutionRequest(
             sandboxId,
@@ -59,7 +64,7 @@ final class RunOnceMapper {
             run,
             Attributions.given(proto.getWorkingDirectory()),
             Map.of(), // the sandbox has it, so that code has it too
-            Stdio.of(proto.getStdin().toByteArray()),
+            stdio,
             ExecutionMapper.inputs(proto.getInputsMap()),
             ExecutionMapper.artifacts(proto.hasArtifacts(), proto.getArtifacts()),
             Times.fromProto(proto.hasDeadline(), proto.getDeadline()),

@@ -104,17 +104,24 @@ public interface EngineFiles {
   FileInfo move(String path, String toPath, boolean replace);
 
   /**
-   * Tells of what happens in a folder, itself included and what is below its own folders not, until
-   * the folder is gone from its path.
+   * Tells of what happens in a folder, itself included, until the folder is gone from its path.
    *
    * <p>A consumer that is slow makes nothing grow: when the kernel's queue is full, what comes next
    * is lost, and an {@code OVERFLOW} says so.
    *
    * @param path an existing folder
+   * @param recursive whether to tell of what happens below its own folders, too, 64 levels deep;
+   *     what comes with a new folder may then be told twice
+   * @param limit more folders than this fail with {@code TOO_MANY_WATCHES}, at any time
    * @param begin told of the folder once nothing that happens in it is missed
    * @param consumer told of changes in order; may block
    */
-  void watch(String path, Consumer<FileInfo> begin, Consumer<FileChange> consumer);
+  void watch(
+      String path,
+      boolean recursive,
+      int limit,
+      Consumer<FileInfo> begin,
+      Consumer<FileChange> consumer);
 
   /**
    * Removes a file, link or folder, without following a link.

@@ -17,7 +17,7 @@ public record FileChange(Type type, String path, String fromPath) {
     WRITE,
     /** It was removed, or moved elsewhere. */
     REMOVE,
-    /** It has another name in the same folder. */
+    /** It has another name, or is in another folder that is watched. */
     RENAME,
     /** Its mode, owner, times or other attributes changed. */
     CHMOD,

@@ -238,6 +238,7 @@ public final class SandboxFiles {
   /**
    * Tells of what happens in a directory, until it is gone.
    *
+   * @param recursive whether to tell of what happens below its own directories, too
    * @param begin told of the directory once nothing that happens in it is missed
    * @param change told of what happens, in order; may block
    * @throws SandkeeperException {@link ErrorReason#TOO_MANY_REQUESTS} when the sandbox has as many
@@ -247,6 +248,7 @@ public final class SandboxFiles {
       Principal principal,
       SandboxId sandboxId,
       String path,
+      boolean recursive,
       Consumer<FileInfo> begin,
       Consumer<FileChange> change) {
     LiveSandbox sandbox = sandboxes.requireRunning(principal, sandboxId);
@@ -259,7 +261,7 @@ public final class SandboxFiles {
       inSandbox(
           sandbox,
           files -> {
-            files.watch(path, begin, change);
+            files.watch(path, recursive, limits.maxEntries(), begin, change);
             return path;
           });
     } finally {

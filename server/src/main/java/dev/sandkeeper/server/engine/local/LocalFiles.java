@@ -234,11 +234,22 @@ final class LocalFiles implements EngineFiles {
   }
 
   @Override
-  public void watch(String path, Consumer<FileInfo> begin, Consumer<FileChange> consumer) {
-    try (Connection worker = open(request("watch", path))) {
+  public void watch(
+      String path,
+      boolean recursive,
+      int limit,
+      Consumer<FileInfo> begin,
+      Consumer<FileChange> consumer) {
+    Fields request =
+        request("watch", path)
+            .add("recursive", recursive ? "1" : "0")
+            .add("limit", Integer.toString(limit));
+    try (Connection worker = open(request)) {
       begin.accept(info(expect(Frame.ENTRY, reply(worker, path))));
       // Nothing may happen for as long as it likes, so this wait alone has no end of its own.
-      for (Frame frame = worker.read(); frame.type() != Frame.DONE; frame = worker.read()) {
+      for (Frame frame = checked(worker.read(), path);
+          frame.type() != Frame.DONE;
+          frame = checked(worker.read(), path)) {
         consumer.accept(change(expect(Frame.CHANGE, frame)));
       }
     } catch (IOException e) {
@@ -412,7 +423,11 @@ final class LocalFiles implements EngineFiles {
 
   /** Reads a frame; a fault becomes the exception it stands for. */
   private Frame reply(Connection worker, String path) throws IOException {
-    Frame frame = patience.within(worker, worker::read);
+    return checked(patience.within(worker, worker::read), path);
+  }
+
+  /** Returns the frame, unless it is a refusal. */
+  private static Frame checked(Frame frame, String path) throws IOException {
     if (frame.type() != Frame.FAULT) {
       return frame;
     }

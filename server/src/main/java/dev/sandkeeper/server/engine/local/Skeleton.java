@@ -91,6 +91,7 @@ final class Skeleton {
       List<String> agent = List.of(python, "-I", "-S", writePython(programs, "agent", python));
       writePython(programs, "sandkeeper_cells", python);
       writePython(programs, "sandkeeper_archives", python);
+      writePython(programs, "sandkeeper_watch", python);
       writeNodeContext(programs);
       return new Skeleton(folder, agent, List.copyOf(bound));
     } catch (IOException e) {

@@ -2212,28 +2212,6 @@ TOO_LONG_BYTES = 4096
 AT_FDCWD = -100
 RENAME_NOREPLACE = 1
 
-IN_MODIFY, IN_ATTRIB, IN_MOVED_FROM, IN_MOVED_TO = 0x2, 0x4, 0x40, 0x80
-IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_MOVE_SELF = 0x100, 0x200, 0x400, 0x800
-IN_UNMOUNT, IN_Q_OVERFLOW, IN_IGNORED = 0x2000, 0x4000, 0x8000
-WATCH_OVER = IN_DELETE_SELF | IN_UNMOUNT | IN_IGNORED
-IN_ONLYDIR, IN_EXCL_UNLINK = 0x1000000, 0x4000000
-CHANGES = {
-    IN_CREATE: b"CREATE",
-    IN_MODIFY: b"WRITE",
-    IN_DELETE: b"REMOVE",
-    IN_ATTRIB: b"CHMOD",
-    IN_Q_OVERFLOW: b"OVERFLOW",
-}
-WATCHED = IN_CREATE | IN_MODIFY | IN_DELETE | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO
-WATCHED |= IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK
-WATCH_EVENT = struct.Struct("=iIII")
-WATCH_READ_BYTES = 64 * 1024
-# How often a watched folder is looked for: the kernel tells of its removal only once nobody works
-# in it, and of a move only when it is the folder itself that is moved.
-LOOK_MILLIS = 1000
-# How long the second half of a rename is awaited; the kernel tells both at once.
-RENAME_SECONDS = 0.01
-
 
 class Fault(Exception):
     """A refusal that no error number stands for."""
@@ -2589,89 +2567,37 @@ def rename_to_new(path, target):
         raise OSError(code, os.strerror(code))
 
 
+class WatchListener:
+    """Sends the engine what a watch tells. Blocks while the engine does not read: the kernel's queue then fills
+    up, and says so."""
+
+    def __init__(self, channel, path):
+        self.channel = channel
+        self.path = path
+
+    def fileno(self):
+        return self.channel.fileno()
+
+    def begin(self, status):
+        self.channel.send(ENTRY, 0, describe(self.path, status))
+
+    def change(self, kind, path, path_before):
+        self.channel.send(CHANGE, 0, pack(kind, path, path_before or b""))
+
+    def hung_up(self):
+        raise Gone
+
+
 def watch_folder(channel, request, path):
-    folder = os.stat(path)
-    fd = begin_watch(path)
-    channel.send(ENTRY, 0, describe(path, folder))
-    poller = select.poll()
-    poller.register(fd, select.POLLIN)
-    poller.register(channel.fileno(), select.POLLIN)
-    there = True
-    while there:
-        ready = [ready_fd for ready_fd, _ in poller.poll(LOOK_MILLIS)]
-        if channel.fileno() in ready:
-            # The engine says nothing more, so it has hung up.
-            raise Gone
-        events = read_events(fd) if fd in ready else []
-        there = is_still(path, folder) and not any(mask & WATCH_OVER for mask, _, _ in events)
-        for change, *names in changes(events):
-            # Blocks while the engine does not read. The kernel's queue then fills up, and says so.
-            channel.send(CHANGE, 0, pack(change, *(named_below(path, name) for name in names)))
-    channel.send(DONE)
+    sys.path.append(PROGRAMS)
+    import sandkeeper_watch
 
-
-def changes(events):
-    """Yields what happened, the name it happened to, and of a rename the name before.
-
-    A name is empty for the folder itself; None stands for no name.
-    """
-    targets = {cookie: name for mask, cookie, name in events if mask & IN_MOVED_TO}
-    for mask, cookie, name in events:
-        if mask & IN_MOVED_FROM:
-            target = targets.pop(cookie, None)
-            if target is None:
-                yield b"REMOVE", name, None
-            else:
-                yield b"RENAME", target, name
-        elif mask & IN_MOVED_TO:
-            if targets.pop(cookie, None) is not None:
-                yield b"CREATE", name, None
-        else:
-            for bit, change in CHANGES.items():
-                if mask & bit:
-                    yield change, name, None
-
-
-def named_below(path, name):
-    if name is None:
-        return b""
-    return os.path.join(os.fsencode(path), name) if name else os.fsencode(path)
-
-
-def begin_watch(path):
-    """Returns an inotify descriptor that tells of a folder."""
-    fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-    if fd < 0 or libc.inotify_add_watch(fd, os.fsencode(path), WATCHED) < 0:
-        code = ctypes.get_errno()
-        if code in (errno.EMFILE, errno.ENOSPC):
-            raise Fault(b"TOO_MANY_WATCHES")
-        raise OSError(code, os.strerror(code))
-    return fd
-
-
-def is_still(path, folder):
+    recursive, limit = request["recursive"][0] == b"1", int(request["limit"][0])
     try:
-        return os.path.samestat(os.stat(path), folder)
-    except OSError:
-        return False
-
-
-def read_events(fd):
-    """Returns (mask, cookie, name) of what has happened, both halves of a rename together."""
-    events = unpack_events(os.read(fd, WATCH_READ_BYTES))
-    if events[-1][0] & IN_MOVED_FROM and wait_for(fd, select.POLLIN, time.monotonic() + RENAME_SECONDS):
-        events += unpack_events(os.read(fd, WATCH_READ_BYTES))
-    return events
-
-
-def unpack_events(data):
-    events, at = [], 0
-    while at < len(data):
-        _, mask, cookie, size = WATCH_EVENT.unpack_from(data, at)
-        at += WATCH_EVENT.size
-        events.append((mask, cookie, data[at : at + size].rstrip(b"\0")))
-        at += size
-    return events
+        sandkeeper_watch.watch(path, recursive, limit, WatchListener(channel, path))
+    except sandkeeper_watch.TooMany:
+        raise Fault(b"TOO_MANY_WATCHES") from None
+    channel.send(DONE)
 
 
 FILE_CALLS = {

@@ -5,28 +5,17 @@ import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
-import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.EngineFileException;
 import dev.sandkeeper.server.engine.EngineFileException.Kind;
 import dev.sandkeeper.server.engine.EngineFiles;
 import dev.sandkeeper.server.engine.EngineSandbox;
-import dev.sandkeeper.server.engine.FileChange;
 import dev.sandkeeper.server.engine.FileEntry;
 import dev.sandkeeper.server.engine.FileInfo;
 import java.io.ByteArrayOutputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
-import java.util.concurrent.BlockingQueue;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.LinkedBlockingQueue;
-import java.util.concurrent.Semaphore;
-import java.util.concurrent.TimeUnit;
-import java.util.function.Predicate;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -288,176 +277,6 @@ class LocalEngineFilesTest {
     assertFault(Kind.INTO_ITSELF, () -> files.move("self/a", "self/twin", true));
     assertThat(bash("cd self; find . | sort"))
         .isEqualTo(".\n./a\n./alias\n./dir\n./dir/sub\n./twin\n");
-  }
-
-  @Test
-  void aWatchTellsWhatHappens() throws Exception {
-    bash("mkdir watched elsewhere; touch elsewhere/in watched/$'new\\nline'");
-    try (Watch watch = new Watch("watched")) {
-      bash(
-          "cd watched; echo x > a; chmod 600 a; mv a b; mv ../elsewhere/in in; mv in ../elsewhere;"
-              + " rm b; mkdir sub; touch sub/unseen; mv $'new\\nline' $'\\xff'; chmod 700 .");
-      assertThat(watch.until(change -> change.path().endsWith("watched")))
-          .containsExactly(
-              "CREATE a",
-              "WRITE a",
-              "CHMOD a",
-              "RENAME b from a",
-              "CREATE in",
-              "REMOVE in",
-              "REMOVE b",
-              "CREATE sub",
-              "RENAME \uFFFD from new\nline",
-              "CHMOD .");
-    }
-  }
-
-  @ParameterizedTest
-  @ValueSource(
-      strings = {
-        "rm -r going",
-        "mv going gone",
-        // The kernel tells of neither.
-        "mkdir above; mv going above; mv above elsewhere2",
-        "cd going; rmdir /home/user/going; until [ -e /home/user/over ]; do sleep 0.1; done"
-      })
-  void aWatchEndsWithItsFolder(String end) throws Exception {
-    bash("rm -rf going gone above elsewhere2 over; mkdir going");
-    try (Watch watch = new Watch("going")) {
-      CompletableFuture<Recording> ending =
-          CompletableFuture.supplyAsync(() -> {
-            try {
-              return EngineFixture.run(sandbox, EngineFixture.bash(end));
-            } catch (Exception e) {
-              throw new CompletionException(e);
-            }
-          });
-      watch.awaitEnd();
-      bash("touch over");
-      assertThat(ending.get(1, TimeUnit.MINUTES).stderr()).isEmpty();
-    }
-  }
-
-  @Test
-  void whatAWatchLosesIsTold() throws Exception {
-    bash("mkdir flooded");
-    try (Watch watch = new Watch("flooded")) {
-      watch.hold();
-      EngineFixture.run(
-          sandbox,
-          EngineFixture.python(
-              """
-              import os
-              for _ in range(20000):
-                  os.close(os.open('/home/user/flooded/f', os.O_CREAT))
-                  os.unlink('/home/user/flooded/f')
-              """));
-      watch.release();
-
-      assertThat(watch.until(change -> change.type() == FileChange.Type.OVERFLOW))
-          .hasSizeLessThan(30_000)
-          .endsWith("OVERFLOW .");
-      // It goes on.
-      bash("touch flooded/last");
-      watch.until(change -> change.path().endsWith("/last"));
-    }
-  }
-
-  @Test
-  void onlyFoldersAreWatched() throws Exception {
-    bash("touch not-watched; mkdir -m 0 hidden");
-
-    assertFault(Kind.NOT_A_DIRECTORY, () -> files.watch("not-watched", _ -> {}, _ -> {}));
-    assertFault(Kind.NOT_FOUND, () -> files.watch("nothing-there", _ -> {}, _ -> {}));
-    assertFault(Kind.PERMISSION, () -> files.watch("hidden", _ -> {}, _ -> {}));
-  }
-
-  @Test
-  void aWatchEndsWithTheSandbox() throws Exception {
-    CompletableFuture<Void> begun = new CompletableFuture<>();
-    CompletableFuture<Void> over;
-    try (EngineFixtureSandbox other = new EngineFixtureSandbox(fixture)) {
-      over =
-          CompletableFuture.runAsync(
-              () -> other.sandbox().files().watch(".", _ -> begun.complete(null), _ -> {}));
-      begun.get(1, TimeUnit.MINUTES);
-    }
-    assertThatThrownBy(() -> over.get(1, TimeUnit.MINUTES))
-        .hasCauseInstanceOf(EngineException.class);
-  }
-
-  /** A watch on a thread of its own; closing it hangs up. */
-  private static final class Watch implements AutoCloseable {
-    private final String path;
-    private final BlockingQueue<FileChange> changes = new LinkedBlockingQueue<>();
-    private final Semaphore turn = new Semaphore(1);
-    private final CountDownLatch begun = new CountDownLatch(1);
-    private final CompletableFuture<Void> end = new CompletableFuture<>();
-    private final Thread thread;
-
-    Watch(String path) throws InterruptedException {
-      this.path = path;
-      thread = Thread.ofVirtual().start(this::run);
-      assertThat(begun.await(1, TimeUnit.MINUTES)).isTrue();
-    }
-
-    private void run() {
-      try {
-        files.watch(
-            path,
-            folder -> {
-              assertThat(folder.path()).isEqualTo("/home/user/" + path);
-              begun.countDown();
-            },
-            change -> {
-              turn.acquireUninterruptibly();
-              turn.release();
-              changes.add(change);
-            });
-        end.complete(null);
-      } catch (RuntimeException e) {
-        end.completeExceptionally(e);
-      }
-    }
-
-    /** Takes nothing more for now. */
-    void hold() throws InterruptedException {
-      turn.acquire();
-    }
-
-    void release() {
-      turn.release();
-    }
-
-    /** Returns all changes up to one. */
-    List<String> until(Predicate<FileChange> last) throws InterruptedException {
-      List<String> told = new ArrayList<>();
-      FileChange change;
-      do {
-        change = changes.poll(1, TimeUnit.MINUTES);
-        assertThat(change).as("after %s", told).isNotNull();
-        told.add(
-            change.type()
-                + " "
-                + name(change.path())
-                + (change.fromPath().isEmpty() ? "" : " from " + name(change.fromPath())));
-      } while (!last.test(change));
-      return told;
-    }
-
-    private String name(String of) {
-      String folder = "/home/user/" + path;
-      return of.equals(folder) ? "." : of.substring(folder.length() + 1);
-    }
-
-    void awaitEnd() throws Exception {
-      end.get(1, TimeUnit.MINUTES);
-    }
-
-    @Override
-    public void close() {
-      thread.interrupt();
-    }
   }
 
   @Test
