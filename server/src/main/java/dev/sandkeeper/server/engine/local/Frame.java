@@ -79,10 +79,15 @@ record Frame(int type, long offset, ByteBuffer payload) {
 
   /** Reads the payload as a known number of texts. */
   List<String> texts(int count) throws ProtocolException {
+    return fields(count).stream().map(field -> new String(field, StandardCharsets.UTF_8)).toList();
+  }
+
+  /** Reads the payload as a known number of fields. */
+  List<byte[]> fields(int count) throws ProtocolException {
     List<byte[]> fields = fields();
     if (fields.size() != count) {
       throw new ProtocolException(fields.size() + " fields in frame type " + type);
     }
-    return fields.stream().map(field -> new String(field, StandardCharsets.UTF_8)).toList();
+    return fields;
   }
 }

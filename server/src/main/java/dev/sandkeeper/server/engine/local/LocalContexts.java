@@ -184,7 +184,7 @@ final class LocalContexts implements EngineContexts {
   }
 
   private static String line(EngineContext context) {
-    byte[] folder = context.workingDirectory().orElse("").getBytes(StandardCharsets.UTF_8);
+    byte[] folder = FileNames.encode(context.workingDirectory().orElse(""));
     return String.join(
         SEPARATOR,
         context.id().value(),

@@ -370,7 +370,7 @@ final class LocalExecution implements EngineExecution {
       case ExecutionSpec.Code code -> fields.add("source", code.source());
     }
     target.folder().ifPresent(path -> fields.add("folder", path));
-    spec.workingDirectory().ifPresent(path -> fields.add("cwd", path));
+    spec.workingDirectory().ifPresent(path -> fields.add("cwd", FileNames.encode(path)));
     spec.stdio()
         .terminal()
         .ifPresent(terminal -> {

@@ -112,7 +112,7 @@ final class LocalFiles implements EngineFiles {
         request("collect", path)
             .add("most", Long.toString(maxBytes))
             .add("limit", Integer.toString(limit));
-    patterns.forEach(pattern -> request.add("pattern", pattern));
+    patterns.forEach(pattern -> request.add("pattern", FileNames.encode(pattern)));
     try (Connection worker = open(request)) {
       Frame frame = reply(worker, path);
       for (; frame.type() == Frame.DATA; frame = reply(worker, path)) {
@@ -196,7 +196,7 @@ final class LocalFiles implements EngineFiles {
         if (frame.type() != Frame.ENTRY || entries.size() == limit) {
           throw new ProtocolException("file frame type " + frame.type());
         }
-        List<String> texts = frame.texts(6);
+        List<String> texts = texts(frame, 6);
         entries.add(new FileEntry(texts.getFirst(), info(texts.subList(1, 6))));
       }
     } catch (IOException e) {
@@ -225,7 +225,7 @@ final class LocalFiles implements EngineFiles {
   @Override
   public FileInfo move(String path, String toPath, boolean replace) {
     checkPath(toPath);
-    Fields request = request("move", path).add("to", toPath).add("replace", replace ? "1" : "0");
+    Fields request = request("move", path).add("to", FileNames.encode(toPath)).add("replace", replace ? "1" : "0");
     try (Connection worker = open(request)) {
       return info(done(worker, path));
     } catch (IOException e) {
@@ -390,14 +390,14 @@ final class LocalFiles implements EngineFiles {
 
   private static Fields request(String call, String path) {
     checkPath(path);
-    return new Fields().add("call", call).add("path", path);
+    return new Fields().add("call", call).add("path", FileNames.encode(path));
   }
 
   private static void checkPath(String path) {
     boolean valid =
         !path.isEmpty()
             && path.indexOf('\0') < 0
-            && path.getBytes(java.nio.charset.StandardCharsets.UTF_8).length < MAX_PATH_BYTES
+            && FileNames.encode(path).length < MAX_PATH_BYTES
             && !Arrays.asList(path.split("/", -1)).contains("..");
     if (!valid) {
       throw new EngineFileException(EngineFileException.Kind.INVALID_PATH, path);
@@ -431,7 +431,7 @@ final class LocalFiles implements EngineFiles {
     if (frame.type() != Frame.FAULT) {
       return frame;
     }
-    List<String> texts = frame.texts(2);
+    List<String> texts = texts(frame, 2);
     EngineFileException.Kind kind;
     try {
       kind = EngineFileException.Kind.valueOf(texts.getFirst());
@@ -442,7 +442,7 @@ final class LocalFiles implements EngineFiles {
   }
 
   private static FileChange change(Frame frame) throws IOException {
-    List<String> texts = frame.texts(3);
+    List<String> texts = texts(frame, 3);
     try {
       return new FileChange(FileChange.Type.valueOf(texts.get(0)), texts.get(1), texts.get(2));
     } catch (IllegalArgumentException e) {
@@ -450,8 +450,13 @@ final class LocalFiles implements EngineFiles {
     }
   }
 
+  /** Returns the fields of a frame, some of which are names of files. */
+  private static List<String> texts(Frame frame, int count) throws IOException {
+    return frame.fields(count).stream().map(FileNames::decode).toList();
+  }
+
   private static FileInfo info(Frame frame) throws IOException {
-    return info(frame.texts(5));
+    return info(texts(frame, 5));
   }
 
   private static FileInfo info(List<String> texts) throws IOException {

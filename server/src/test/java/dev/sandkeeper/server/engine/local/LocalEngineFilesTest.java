@@ -214,9 +214,13 @@ class LocalEngineFilesTest {
 
     assertThat(files.list("bytes", 1, 10))
         .extracting(FileEntry::relativePath)
-        .containsExactlyInAnyOrder("a\nb", "c\uFFFDd", "-e", " ü");
+        .containsExactlyInAnyOrder("a\nb", "c\uEFFFd", "-e", " ü");
     assertThat(files.move("bytes/a\nb", "bytes/\u0001\\'\"", false).path())
         .isEqualTo("/home/user/bytes/\u0001\\'\"");
+    assertThat(files.move("bytes/c\uEFFFd", "bytes/\uEFC3\uEFFE", false).path())
+        .isEqualTo("/home/user/bytes/\uEFC3\uEFFE");
+    assertThat(write("bytes/\uEFC3\uEFFE", "x").sizeBytes()).isEqualTo(1);
+    assertThat(bash("cat bytes/$'\\xc3\\xfe'")).isEqualTo("x");
   }
 
   @Test
