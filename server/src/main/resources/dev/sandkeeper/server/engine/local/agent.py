@@ -1762,7 +1762,7 @@ class Context:
 
     def get_ready(self):
         """Makes the interpreter ahead of the first cell, and tells process 1 who waits for that."""
-        self.interpreter = Interpreter(self.driver, self.settings, HOME)
+        self.interpreter = Interpreter(self.driver, self.settings, None)
         self.names.send(b"%d" % os.getpid())
 
     def loop(self):
@@ -2023,7 +2023,7 @@ cell_modules = None
 def become_python(channel_fd, settings, folder):
     """The life of the Python context's process: as the user, cell after cell in one namespace.
 
-    A spare one knows no folder yet, so each begins in the one that its first cell comes with.
+    A spare one is told no folder, so each begins in the one that its first cell comes with.
     """
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, INTERRUPTED, RESTARTED):
@@ -2032,8 +2032,25 @@ def become_python(channel_fd, settings, folder):
     # Before the user's folders are on the path.
     modules = load_cell_modules()
     namespace = prepare_interpreter()
-    builtins = namespace["__builtins__"]
+    # Python's own generator sees to that itself.
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=channel_fd)
+    number, mine, turn = 0, os.getpid(), _thread.allocate_lock()
+
+    def tell(kind, offset=0, payload=b""):
+        """Sends a frame, whole also where threads do; not from a process that the code has forked."""
+        if os.getpid() == mine:
+            with turn:
+                sock.sendall(frame(kind, offset, payload))
+
+    tools = modules[-1].Tools(
+        namespace, lambda fields: tell(RESULT, 0, pack(*fields)), lambda text: cut(text, MAX_RESULT_CHARS)
+    )
+    namespace["__builtins__"].display = tools.display
+    if folder is None:
+        # What every cell writes to is copied now, and not while somebody waits.
+        Cell(number, {"source": [b"pass"]}, {}, modules, tools, lambda *told: None).run()
     # A spare one waits here, where no code of the user's can reach it yet.
     if not sock.recv(1, socket.MSG_PEEK):
         return
@@ -2046,21 +2063,6 @@ def become_python(channel_fd, settings, folder):
     os.environb.update(settings.environment)
     # Figures are shown as results.
     os.environb.setdefault(b"MPLBACKEND", b"agg")
-    # Python's own generator sees to that itself.
-    if "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].seed()
-    number, mine, turn = 0, os.getpid(), _thread.allocate_lock()
-
-    def tell(kind, offset=0, payload=b""):
-        """Sends a frame, whole also where threads do; not from a process that the code has forked."""
-        if os.getpid() == mine:
-            with turn:
-                sock.sendall(frame(kind, offset, payload))
-
-    tools = modules[-1].Tools(
-        namespace, lambda fields: tell(RESULT, 0, pack(*fields)), lambda text: cut(text, MAX_RESULT_CHARS)
-    )
-    builtins.display = tools.display
     while True:
         size, _, _ = HEADER.unpack(receive_exactly(sock, HEADER.size))
         request = named(receive_exactly(sock, size))
