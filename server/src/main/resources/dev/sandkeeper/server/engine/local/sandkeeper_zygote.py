@@ -18,6 +18,7 @@ import gc
 import io
 import os
 import resource
+import select
 import struct
 import sys
 
@@ -90,6 +91,10 @@ class Zygote:
     def take(self):
         """Returns the spare supervisor's pid and the socket that gives it its cells, if it waits."""
         if self.spare_pid is None:
+            return None
+        # It says nothing more, so it has hung up: it may have ended before it was heard.
+        if self.agent.wait_for(self.spare.fileno(), select.POLLIN, 0):
+            self.drop_spare()
             return None
         taken = self.spare_pid, self.spare
         self.spare, self.spare_pid = None, None

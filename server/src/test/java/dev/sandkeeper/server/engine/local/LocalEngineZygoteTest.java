@@ -15,6 +15,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -177,41 +178,43 @@ class LocalEngineZygoteTest {
     Recording attack =
         run(
             hostile,
-            """
-            guessed = %s
-            import ctypes, os, resource, signal
-            libc = ctypes.CDLL(None, use_errno=True)
-            numpy = __import__('numpy')
-            numpy.arange = None
-            for pid in guessed:
-                tries = {
-                    'kill': lambda: os.kill(pid, 9),
-                    'stop': lambda: os.kill(pid, signal.SIGSTOP),
-                    'memory': lambda: open('/proc/%d/mem' % pid, 'r+b'),
-                    'descriptors': lambda: os.listdir('/proc/%d/fd' % pid),
-                    'limit': lambda: resource.prlimit(pid, resource.RLIMIT_NOFILE, (5, 5)),
-                    'priority': lambda: os.setpriority(os.PRIO_PROCESS, pid, 19),
-                    'processor': lambda: os.sched_setaffinity(pid, {0}),
-                }
-                for name, attempt in tries.items():
+            "guessed = "
+                + guessed
+                + """
+
+                import ctypes, os, resource, signal
+                libc = ctypes.CDLL(None, use_errno=True)
+                numpy = __import__('numpy')
+                numpy.arange = None
+                for pid in guessed:
+                    tries = {
+                        'kill': lambda: os.kill(pid, 9),
+                        'stop': lambda: os.kill(pid, signal.SIGSTOP),
+                        'memory': lambda: open('/proc/%d/mem' % pid, 'r+b'),
+                        'descriptors': lambda: os.listdir('/proc/%d/fd' % pid),
+                        'limit': lambda: resource.prlimit(pid, resource.RLIMIT_NOFILE, (5, 5)),
+                        'priority': lambda: os.setpriority(os.PRIO_PROCESS, pid, 19),
+                        'processor': lambda: os.sched_setaffinity(pid, {0}),
+                    }
+                    for name, attempt in tries.items():
+                        try:
+                            attempt()
+                            print(pid, name)
+                        except OSError:
+                            pass
+                    if libc.ptrace(16, pid, 0, 0) == 0:
+                        print(pid, 'trace')
+                for fd in range(3, 100):
                     try:
-                        attempt()
-                        print(pid, name)
+                        os.write(fd, b'\\0\\0\\0\\0\\x07' + b'\\xff' * 8)
                     except OSError:
                         pass
-                if libc.ptrace(16, pid, 0, 0) == 0:
-                    print(pid, 'trace')
-            for fd in range(3, 100):
-                try:
-                    os.write(fd, b'\\0\\0\\0\\0\\x07' + b'\\xff' * 8)
-                except OSError:
-                    pass
-            os.kill(-1, 9)
-            os._exit(0)
-            """
-                .formatted(guessed));
+                os.kill(-1, 9)
+                os._exit(0)
+                """);
 
     assertThat(attack.stdout()).isEmpty();
+    assertThat(attack.errors()).isEmpty();
     assertThat(ofAgent()).containsAll(before);
     assertThat(run(loadedContext(), "import numpy\nint(numpy.arange(5).sum())").results())
         .containsEntry("text/plain", "10");
@@ -222,11 +225,13 @@ class LocalEngineZygoteTest {
     String kept = loadedContext();
     run(kept, "x = 1");
     String parent = run(kept, "import os\nos.getppid()").results().get("text/plain");
-    for (long pid : ofAgent()) {
-      if (residentKib(pid) > LOADED_KIB && insideOf(pid) != Integer.parseInt(parent)) {
-        ProcessHandle.of(pid).orElseThrow().destroyForcibly();
-      }
-    }
+    List<Long> loaded =
+        ofAgent().stream()
+            .filter(pid -> residentKib(pid) > LOADED_KIB)
+            .filter(pid -> insideOf(pid) != Integer.parseInt(parent))
+            .toList();
+    loaded.forEach(pid -> ProcessHandle.of(pid).ifPresent(ProcessHandle::destroyForcibly));
+    await().until(() -> Collections.disjoint(ofAgent(), loaded));
 
     assertThat(run(context(), "'works'").results()).containsEntry("text/plain", "'works'");
     assertThat(run(kept, "x").results()).containsEntry("text/plain", "1");
