@@ -21,9 +21,12 @@ import resource
 import select
 import struct
 import sys
+import time
 
 # How often the zygote may end before it has forked anything.
 MAX_FAILURES = 3
+# How long process 1 does nothing else than wait for a fork.
+FORK_SECONDS = 0.1
 # Numbers of threads, which libraries read when they are loaded.
 THREADS = b"_NUM_THREADS"
 
@@ -41,6 +44,7 @@ class Zygote:
         # The other end of the one ordered last, and who has it once that is known.
         self.spare = None
         self.spare_pid = None
+        self.is_loaded = False
         self.failures = 0
 
     def tend(self):
@@ -61,6 +65,7 @@ class Zygote:
         finally:
             os.close(fd)
         self.orders = ours
+        self.is_loaded = False
 
     def order(self):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -84,12 +89,21 @@ class Zygote:
             told = b""
         if told:
             self.spare_pid = int(told)
+            self.is_loaded = True
             self.failures = 0
         else:
             self.drop_spare()
 
     def take(self):
-        """Returns the spare supervisor's pid and the socket that gives it its cells, if it waits."""
+        """Returns the spare supervisor's pid and the socket that gives it its cells, if there is one.
+
+        Once the modules are loaded one that is on its way is waited for: that takes a fork.
+        """
+        fd = self.news_fd()
+        if fd >= 0 and self.is_loaded:
+            deadline = time.monotonic() + FORK_SECONDS
+            if self.agent.wait_for(fd, select.POLLIN, deadline):
+                self.hear()
         if self.spare_pid is None:
             return None
         # It says nothing more, so it has hung up: it may have ended before it was heard.
