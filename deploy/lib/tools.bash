@@ -32,6 +32,11 @@ need_python() {
     python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))'
 }
 
+# Of the Python that sandboxes have, which is the one in /usr.
+need_numpy() {
+  need "numpy, which contexts have loaded," python3-numpy /usr/bin/python3 -c 'import numpy'
+}
+
 need_node() {
   # shellcheck disable=SC2016  # For the inner shell.
   need "Node.js 20 or newer with npm" "nodejs npm" \

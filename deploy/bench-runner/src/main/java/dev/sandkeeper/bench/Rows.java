@@ -11,6 +11,7 @@ final class Rows {
           new CreateCold(),
           new ExecTrue(),
           new CodeWarm(),
+          new CodeFresh(),
           new StreamStdout(),
           new Attach(),
           new Burst(),

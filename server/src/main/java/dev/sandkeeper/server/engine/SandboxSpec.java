@@ -2,6 +2,7 @@ package dev.sandkeeper.server.engine;
 
 import dev.sandkeeper.server.base.SandboxId;
 import java.time.Duration;
+import java.util.List;
 import java.util.Map;
 
 /**
@@ -14,6 +15,8 @@ import java.util.Map;
  * @param diskMib the most bytes of files, in MiB, greater than zero
  * @param maxProcesses the most processes and threads of user code at once, greater than zero
  * @param environment variables of every execution; names are neither empty nor hold {@code =}
+ * @param imports modules that Python contexts are to find loaded, best first; one that is not
+ *     there, or cannot be loaded ahead, is left out
  * @param paid the sandbox ends itself after this time unless renewed, greater than zero
  */
 public record SandboxSpec(
@@ -24,6 +27,7 @@ public record SandboxSpec(
     int diskMib,
     int maxProcesses,
     Map<String, String> environment,
+    List<String> imports,
     Duration paid) {
 
   public SandboxSpec {
@@ -32,6 +36,7 @@ public record SandboxSpec(
     Checks.positive("diskMib", diskMib);
     Checks.positive("maxProcesses", maxProcesses);
     environment = Checks.environment(environment);
+    imports = List.copyOf(imports);
     Checks.positive("paid", paid);
   }
 }

@@ -123,10 +123,15 @@ public final class SandboxCreator {
     return live.whileStarting(
         sandboxId,
         () ->
-            admitAndStart(principal, request, pending(principal, request, allocation, sandboxId)));
+            admitAndStart(
+                principal,
+                request,
+                pending(principal, request, allocation, sandboxId),
+                allocation.template()));
   }
 
-  private Sandbox admitAndStart(Principal principal, CreateSandbox request, Sandbox pending) {
+  private Sandbox admitAndStart(
+      Principal principal, CreateSandbox request, Sandbox pending, Template template) {
     Admission admission =
         spans.call(
             "ledger.admit",
@@ -134,7 +139,11 @@ public final class SandboxCreator {
             () -> instruments.timedLedgerCall("admit", () -> admit(principal, request, pending)));
     return switch (admission) {
       case Admission.Granted granted ->
-          start(principal, pending.withPaidUntil(granted.paidUntil()), request.environment());
+          start(
+              principal,
+              pending.withPaidUntil(granted.paidUntil()),
+              request.environment(),
+              template);
       case Admission.Denied denied -> {
         Refusal refusal = denied.refusal();
         instruments.quotaExceeded(
@@ -177,14 +186,15 @@ public final class SandboxCreator {
     });
   }
 
-  private Sandbox start(Principal principal, Sandbox pending, Map<String, String> environment) {
+  private Sandbox start(
+      Principal principal, Sandbox pending, Map<String, String> environment, Template template) {
     EngineSandbox engineSandbox;
     try {
       engineSandbox =
           spans.call(
               "engine.create",
               Map.of("engine", pending.engine(), "template", pending.template()),
-              () -> startInEngine(pending, environment));
+              () -> startInEngine(pending, environment, template));
     } catch (EngineException e) {
       throw failed(principal, pending, e);
     }
@@ -227,7 +237,8 @@ public final class SandboxCreator {
     }
   }
 
-  private EngineSandbox startInEngine(Sandbox pending, Map<String, String> environment) {
+  private EngineSandbox startInEngine(
+      Sandbox pending, Map<String, String> environment, Template template) {
     return instruments.timedEngineCall(
         pending.engine(),
         "create",
@@ -241,6 +252,7 @@ public final class SandboxCreator {
                     pending.diskMib(),
                     settings.maxProcesses(),
                     environment,
+                    template.imports(),
                     Duration.between(clock.now(), pending.paidUntil())
                         .plus(settings.guestSlack()))));
   }

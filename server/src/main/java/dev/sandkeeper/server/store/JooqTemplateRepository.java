@@ -55,6 +55,7 @@ final class JooqTemplateRepository implements TemplateRepository {
             row.get(TEMPLATE.MIN_DISK_MIB),
             row.get(TEMPLATE.MAX_DISK_MIB)),
         Duration.ofMillis(row.get(TEMPLATE.DEFAULT_TIMEOUT_MS)),
-        Duration.ofMillis(row.get(TEMPLATE.MAX_TIMEOUT_MS)));
+        Duration.ofMillis(row.get(TEMPLATE.MAX_TIMEOUT_MS)),
+        List.of(row.get(TEMPLATE.IMPORTS)));
   }
 }

@@ -104,6 +104,7 @@ final class OciConfig {
     arguments.add(Integer.toString(spec.maxProcesses()));
     arguments.add(Integer.toString(spec.memoryMib()));
     arguments.add(node);
+    arguments.add(String.join(",", spec.imports()));
     Map<String, Object> capabilities = new HashMap<>();
     for (String set : List.of("bounding", "effective", "inheritable", "permitted", "ambient")) {
       capabilities.put(set, AGENT_CAPABILITIES);

@@ -38,6 +38,7 @@ final class Skeleton {
           "debian_version",
           "os-release",
           "mime.types",
+          "matplotlibrc",
           "terminfo");
 
   /** Pages of manuals, by far the most of what is in {@code /etc/alternatives}. */
@@ -90,6 +91,7 @@ final class Skeleton {
       Path programs = folder.resolve("opt/sandkeeper");
       List<String> agent = List.of(python, "-I", "-S", writePython(programs, "agent", python));
       writePython(programs, "sandkeeper_cells", python);
+      writePython(programs, "sandkeeper_zygote", python);
       writePython(programs, "sandkeeper_archives", python);
       writePython(programs, "sandkeeper_watch", python);
       writeNodeContext(programs);

@@ -4,7 +4,8 @@ It dials the engine's socket, starts what the engine asks for, and ends the sand
 its paid time passes unrenewed. It runs under a user id of its own, with the rights to become
 another user and to signal, and nothing else; what it starts runs as the sandbox's user, without any
 right. Standard library only, Python 3.9 or newer, run as `python3 -I -S agent.py PAID_MILLIS
-MAX_PROCESSES MEMORY_MIB NODE`, the last empty when there is no Node.js.
+MAX_PROCESSES MEMORY_MIB NODE IMPORTS`: NODE is empty when there is no Node.js, and IMPORTS are the
+modules to load ahead for Python contexts, with commas between them.
 
 Every connection carries frames: payload length (4 bytes), type (1), offset (8), payload, numbers in
 network order. One connection is for control; each execution and each file transfer has one to
@@ -15,7 +16,8 @@ connection: what the engine has not acknowledged is kept, and sent again over th
 Processes: the agent forks supervisors of commands, each the reaper of all that its command leaves
 behind, which fork a launcher that starts the programs; a supervisor per language whose variables live
 on, which forks the interpreter; and a worker per file transfer, which gives up the agent's rights
-before it touches a path.
+before it touches a path. Once a Python context is created there is a zygote as well, which forks the
+supervisors of those that follow.
 """
 
 # The C modules behind `socket` and `signal`: the wrappers cost 12 ms of start-up, more than the rest.
@@ -136,10 +138,14 @@ class Gone(Exception):
 class Settings:
     """What every process of the agent is told of the sandbox."""
 
-    def __init__(self, max_processes, memory_mib, node):
+    def __init__(self, max_processes, memory_mib, node, imports):
         self.max_processes = max_processes
         self.memory_mib = memory_mib
         self.node = node
+        # The modules to load ahead for Python contexts.
+        self.imports = imports
+        # How much memory this process has of the zygote's modules.
+        self.preloaded_bytes = 0
         # Variables of every execution; the engine sends them before the first.
         self.environment = {}
 
@@ -1539,6 +1545,7 @@ class Interpreter:
         self.channel = Channel(ours, MAX_RESULT_BYTES)
         channel_fd = theirs.detach()
         self.driver = driver
+        self.preloaded_bytes = settings.preloaded_bytes
         self.cells = 0
 
         def body():
@@ -1582,7 +1589,11 @@ class Interpreter:
 
     def peak_bytes(self):
         fields = os.pread(self.status_fd, 4096, 0).partition(b"VmHWM:")[2].split(None, 1)
-        return int(fields[0]) * 1024 if fields else None
+        return self.own_bytes(int(fields[0])) if fields else None
+
+    def own_bytes(self, kib):
+        """What of its memory is not the zygote's."""
+        return max(0, kib * 1024 - self.preloaded_bytes)
 
 
 class CellRun(Run):
@@ -1704,7 +1715,7 @@ class CellRun(Run):
                 self.last_words(channel, lambda: self.ready(channel.fileno()))
                 self.status = status
                 self.cpu_micros = max(0, micros(usage) - self.cpu_before)
-                self.peak = usage.ru_maxrss * 1024
+                self.peak = self.interpreter.own_bytes(usage.ru_maxrss)
                 self.over()
 
     def complete(self):
@@ -1748,6 +1759,11 @@ class Context:
         self.wakeup = Wakeup()
         self.interpreter = None
         self.channels = []
+
+    def get_ready(self):
+        """Makes the interpreter ahead of the first cell, and tells process 1 who waits for that."""
+        self.interpreter = Interpreter(self.driver, self.settings, None)
+        self.names.send(b"%d" % os.getpid())
 
     def loop(self):
         while True:
@@ -1901,10 +1917,14 @@ class Nowhere:
         """Drops the frame."""
 
 
-def supervise_context(names_fd, driver, settings):
+def supervise_context(names_fd, driver, settings, is_spare=False):
+    """The life of a context's supervisor; a spare one is made before there is a context for it."""
     keep_only(names_fd)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    Context(names_fd, driver, settings).loop()
+    context = Context(names_fd, driver, settings)
+    if is_spare:
+        context.get_ready()
+    context.loop()
 
 
 def become_node(channel_fd, settings, folder):
@@ -1975,34 +1995,46 @@ def octal(kind, cell):
 # --- Inside the Python interpreter -----------------------------------------------------------
 
 
+def load_program(name):
+    """Loads a module that lies beside the agent, under no name by which user code finds it."""
+    sys.path.insert(0, PROGRAMS)
+    try:
+        return __import__(name)
+    finally:
+        del sys.path[0]
+        sys.modules.pop(name, None)
+
+
+def load_cell_modules():
+    """Loads what only cells need, which takes as long as all the rest; in the zygote, once for all."""
+    global cell_modules
+    if cell_modules is None:
+        import ast
+        import linecache
+        import traceback
+
+        cell_modules = ast, linecache, traceback, load_program("sandkeeper_cells")
+    return cell_modules
+
+
+cell_modules = None
+
+
 def become_python(channel_fd, settings, folder):
-    """The life of the Python context's process: as the user, cell after cell in one namespace."""
+    """The life of the Python context's process: as the user, cell after cell in one namespace.
+
+    A spare one is told no folder, so each begins in the one that its first cell comes with.
+    """
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, INTERRUPTED, RESTARTED):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    become_user(settings)
-    drop_capabilities()
-    # Its own files in /proc are the user's again; the agent's rights are gone by now.
-    prctl(PR_SET_DUMPABLE, 1)
-    gc.enable()
-    enter(folder)
-    os.environb.clear()
-    os.environb.update(settings.environment)
-    # Figures are shown as results.
-    os.environb.setdefault(b"MPLBACKEND", b"agg")
+    # Before the user's folders are on the path.
+    modules = load_cell_modules()
     namespace = prepare_interpreter()
-    builtins = namespace["__builtins__"]
-    # Late: these are for cells only, and take as long to load as all the rest.
-    import ast
-    import linecache
-    import traceback
-
-    sys.path.insert(0, PROGRAMS)
-    import sandkeeper_cells
-
-    del sys.path[0], sys.modules["sandkeeper_cells"]
-
+    # Python's own generator sees to that itself.
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=channel_fd)
     number, mine, turn = 0, os.getpid(), _thread.allocate_lock()
 
@@ -2012,19 +2044,35 @@ def become_python(channel_fd, settings, folder):
             with turn:
                 sock.sendall(frame(kind, offset, payload))
 
-    tools = sandkeeper_cells.Tools(
+    tools = modules[-1].Tools(
         namespace, lambda fields: tell(RESULT, 0, pack(*fields)), lambda text: cut(text, MAX_RESULT_CHARS)
     )
-    builtins.display = tools.display
+    namespace["__builtins__"].display = tools.display
+    if folder is None:
+        # What every cell writes to is copied now, and not while somebody waits.
+        Cell(number, {"source": [b"pass"]}, {}, modules, tools, lambda *told: None).run()
+    # A spare one waits here, where no code of the user's can reach it yet.
+    if not sock.recv(1, socket.MSG_PEEK):
+        return
+    become_user(settings)
+    drop_capabilities()
+    # Its own files in /proc are the user's again; the agent's rights are gone by now.
+    prctl(PR_SET_DUMPABLE, 1)
+    gc.enable()
+    os.environb.clear()
+    os.environb.update(settings.environment)
+    # Figures are shown as results.
+    os.environb.setdefault(b"MPLBACKEND", b"agg")
     while True:
         size, _, _ = HEADER.unpack(receive_exactly(sock, HEADER.size))
         request = named(receive_exactly(sock, size))
         number += 1
+        if number == 1:
+            enter(request.get("folder", [HOME.encode()])[0])
         stdin_fd = memory_file("stdin", request.get("stdin", [b""])[0])
         os.dup2(stdin_fd, 0)
         os.close(stdin_fd)
         sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)
-        modules = ast, linecache, traceback, sandkeeper_cells
         cell = Cell(number, request, namespace, modules, tools, tell)
         code = cell.run()
         if os.getpid() != cell.pid:
@@ -2616,8 +2664,9 @@ FILE_CALLS = {
 
 # --- Process 1 -------------------------------------------------------------------------------
 
+PYTHON = b"python"
 DRIVERS = {
-    b"python": Driver(become_python),
+    PYTHON: Driver(become_python),
     b"javascript": Driver(become_node),
     b"bash": Driver(become_bash, encode_for_bash, finish_of_bash),
 }
@@ -2641,6 +2690,8 @@ class Agent:
         self.children = set()
         # By target: the pid of the context's supervisor and the socket that gives it its cells.
         self.contexts = {}
+        # Made with the first Python context that is created.
+        self.zygote = None
         self.control = None
         self.redial_at = 0.0
         self.redial_after = REDIAL_FIRST_SECONDS
@@ -2667,10 +2718,15 @@ class Agent:
             if self.control is not None:
                 blocked = select.POLLOUT if self.control.outgoing else 0
                 poller.register(self.control.fileno(), select.POLLIN | blocked)
+            spare_fd = -1 if self.zygote is None else self.zygote.news_fd()
+            if spare_fd >= 0:
+                poller.register(spare_fd, select.POLLIN)
             for fd, _ in poller.poll(self.timeout_millis(now)):
                 if fd == self.wakeup.reader:
                     self.wakeup.clear()
                     self.reap()
+                elif fd == spare_fd:
+                    self.zygote.hear()
                 else:
                     self.serve_control()
 
@@ -2732,7 +2788,18 @@ class Agent:
 
     def start_context(self, target):
         """Makes the supervisor of a context, which is named by its language, a slash and more."""
-        driver = DRIVERS[target.partition(b"/")[0]]
+        language, _, name = target.partition(b"/")
+        if language == PYTHON:
+            self.contexts[target] = self.take_spare() or self.fork_context(DRIVERS[language])
+            # A sandbox whose code all runs in the default context is not to pay for a zygote.
+            if self.zygote is not None or b"/" in name:
+                self.tend_zygote()
+        else:
+            self.contexts[target] = self.fork_context(DRIVERS[language])
+        self.children.add(self.contexts[target][0])
+
+    def fork_context(self, driver):
+        """Forks a context's supervisor; returns its pid and the socket that gives it its cells."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         fd = theirs.detach()
@@ -2740,8 +2807,21 @@ class Agent:
             pid = fork_child(lambda: supervise_context(fd, driver, self.settings))
         finally:
             os.close(fd)
-        self.children.add(pid)
-        self.contexts[target] = pid, ours
+        return pid, ours
+
+    def take_spare(self):
+        """Returns what `fork_context` does, of a supervisor that waits for a context, if one does."""
+        return None if self.zygote is None else self.zygote.take()
+
+    def tend_zygote(self):
+        """Has the next Python context's supervisor made ahead, with the template's modules loaded."""
+        if self.zygote is None:
+            program, agent = load_program("sandkeeper_zygote"), sys.modules[__name__]
+            self.zygote = program.Zygote(agent, DRIVERS[PYTHON], self.settings)
+        try:
+            self.zygote.tend()
+        except OSError as error:
+            log("zygote: %s" % error)
 
     def order(self, kind, target):
         """Has a context do what the engine says; one that has yet to begin has nothing to do."""
@@ -2755,6 +2835,8 @@ class Agent:
     def reap(self):
         for pid, _, _ in reap():
             self.children.discard(pid)
+            if self.zygote is not None:
+                self.zygote.ended(pid)
             for target, (supervisor, names) in list(self.contexts.items()):
                 if pid == supervisor:
                     names.close()
@@ -2784,5 +2866,7 @@ class Agent:
 
 
 if __name__ == "__main__":
-    paid_millis, max_processes, memory_mib, node = sys.argv[1:]
-    Agent(int(paid_millis) / 1000, Settings(int(max_processes), int(memory_mib), node)).loop()
+    paid_millis, max_processes, memory_mib, node, imports = sys.argv[1:]
+    names = imports.split(",") if imports else []
+    settings = Settings(int(max_processes), int(memory_mib), node, names)
+    Agent(int(paid_millis) / 1000, settings).loop()

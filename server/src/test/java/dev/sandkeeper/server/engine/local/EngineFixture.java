@@ -66,7 +66,7 @@ final class EngineFixture implements AutoCloseable {
 
   static SandboxSpec spec(Duration paid) {
     return new SandboxSpec(
-        new SandboxId(name()), 7, 2, 256, 64, 64, Map.of("OF_SANDBOX", "yes"), paid);
+        new SandboxId(name()), 7, 2, 256, 64, 64, Map.of("OF_SANDBOX", "yes"), List.of(), paid);
   }
 
   EngineSandbox create() {

@@ -7,6 +7,7 @@ import dev.sandkeeper.server.engine.EngineSandbox;
 import dev.sandkeeper.server.engine.SandboxSpec;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.Map;
 
 /** A server for a test to kill: makes a sandbox, pauses it if told to, says so, and waits. */
@@ -30,6 +31,7 @@ final class KilledServer {
                 64,
                 64,
                 Map.of(),
+                List.of(),
                 Duration.ofMillis(Long.parseLong(arguments[3]))));
     EngineFixture.run(sandbox, EngineFixture.python("kept = 6"));
     if (arguments[2].equals(PAUSED)) {

@@ -54,7 +54,8 @@ class LocalEngineJavaScriptTest {
   /** A sandbox with the least memory that the service gives. */
   private static SandboxSpec leastOfTheService() {
     SandboxSpec usual = EngineFixture.spec();
-    return new SandboxSpec(usual.id(), 1, 1, 512, 64, 64, usual.environment(), usual.paid());
+    return new SandboxSpec(
+        usual.id(), 1, 1, 512, 64, 64, usual.environment(), List.of(), usual.paid());
   }
 
   private static Recording run(String source) throws Exception {

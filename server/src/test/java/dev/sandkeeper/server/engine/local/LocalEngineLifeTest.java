@@ -339,7 +339,8 @@ class LocalEngineLifeTest {
   void failedStartLeavesNothing() {
     SandboxSpec spec = EngineFixture.spec();
     SandboxSpec impossible =
-        new SandboxSpec(spec.id(), 1, 1, 1, 1, 8, spec.environment(), Duration.ofSeconds(10));
+        new SandboxSpec(
+            spec.id(), 1, 1, 1, 1, 8, spec.environment(), List.of(), Duration.ofSeconds(10));
 
     assertThatThrownBy(() -> fixture.engine().create(impossible))
         .isInstanceOf(EngineException.class);

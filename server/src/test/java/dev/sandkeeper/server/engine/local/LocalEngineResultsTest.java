@@ -1,7 +1,6 @@
 package dev.sandkeeper.server.engine.local;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assumptions.assumeThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
@@ -146,8 +145,38 @@ class LocalEngineResultsTest {
   }
 
   @Test
+  void realDataFramesAreTables() throws Exception {
+    Map<String, String> results =
+        python(
+                """
+                import pandas
+                pandas.DataFrame(
+                    {
+                        'n': [1, 2],
+                        'x': [0.5, float('nan')],
+                        'when': pandas.to_datetime(['2026-03-01', None]),
+                        'name': pandas.Categorical(['a', 'b']),
+                    },
+                    index=['first', 'second'],
+                )
+                """)
+            .results();
+
+    assertThat(results.get("text/plain")).contains("first", "2026-03-01");
+    assertThat(results.get("text/html")).contains("<table");
+    JsonNode table = JsonMapper.builder().build().readTree(results.get(TABLE));
+    assertThat(table.get("columns").findValuesAsText("name"))
+        .containsExactly("n", "x", "when", "name");
+    assertThat(table.get("columns").findValuesAsText("type"))
+        .containsExactly("int64", "float64", "datetime64[ns]", "category");
+    assertThat(table.get("index").toString()).isEqualTo("[\"first\",\"second\"]");
+    assertThat(table.at("/rows/0").toString()).isEqualTo("[1,0.5,\"2026-03-01 00:00:00\",\"a\"]");
+    assertThat(table.at("/rows/1/1").isNull()).isTrue();
+    assertThat(table.at("/row_count").asInt()).isEqualTo(2);
+  }
+
+  @Test
   void figuresArePicturesAndData() throws Exception {
-    assumeThat(python("import matplotlib").errors()).as("matplotlib in /usr").isEmpty();
     Map<String, String> results =
         python(
                 """

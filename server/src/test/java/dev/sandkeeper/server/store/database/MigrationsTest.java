@@ -1,11 +1,14 @@
 package dev.sandkeeper.server.store.database;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 
+import java.util.List;
 import javax.sql.DataSource;
 import org.flywaydb.core.Flyway;
 import org.jooq.DSLContext;
 import org.jooq.SQLDialect;
+import org.jooq.exception.DataAccessException;
 import org.jooq.impl.DSL;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
@@ -13,6 +16,35 @@ import org.junit.jupiter.api.extension.RegisterExtension;
 /** Data folders outlive servers: what an earlier one wrote must be sound under a later schema. */
 class MigrationsTest {
   @RegisterExtension static final DatabaseExtension database = new DatabaseExtension();
+
+  @Test
+  void importsOfATemplateAreModuleNames() throws Exception {
+    DataSource owner = database.newEmptyDatabase();
+    Migrations.apply(owner);
+    DSLContext context = DSL.using(owner, SQLDialect.POSTGRES);
+    String update = "update template set imports = ?::text[] where name = 'base'";
+
+    for (String good : List.of("{}", "{numpy}", "{_a.b_2,c}", "{" + "x".repeat(100) + "}")) {
+      assertThat(context.execute(update, good)).isEqualTo(1);
+    }
+    for (String bad :
+        List.of(
+            "{\"\"}",
+            "{NULL}",
+            "{\"a,b\"}",
+            "{\"a b\"}",
+            "{2a}",
+            "{a.}",
+            "{a..b}",
+            "{a-b}",
+            "{" + "x".repeat(101) + "}",
+            "{" + "a,".repeat(16) + "a}")) {
+      assertThatExceptionOfType(DataAccessException.class)
+          .as(bad)
+          .isThrownBy(() -> context.execute(update, bad))
+          .withMessageContaining("template_imports_check");
+    }
+  }
 
   @Test
   void holdsOfALiveSandboxKeepWhatTheyCharge() throws Exception {
