@@ -54,6 +54,7 @@ final class JavaContext {
   private static final int MAX_EXCERPT_CHARS = 200;
   private static final int MAX_FRAMES = 200;
   private static final int MAX_CAUSES = 20;
+  private static final long STOP_AGAIN_MILLIS = 50;
 
   /** What the JDK's own shell imports. */
   private static final List<String> IMPORTS =
@@ -194,6 +195,7 @@ final class JavaContext {
     int code = evaluate(source);
     synchronized (this) {
       running = false;
+      notifyAll();
     }
     for (PrintStream stream : new PrintStream[] {System.out, System.err}) {
       if (stream != null) {
@@ -215,7 +217,8 @@ final class JavaContext {
         break;
       }
       int start = source.length() - left.length();
-      if (!completeness.isComplete() && completeness != Completeness.CONSIDERED_INCOMPLETE) {
+      if (completeness == Completeness.UNKNOWN
+          || completeness == Completeness.DEFINITELY_INCOMPLETE) {
         // It cannot be right, so nothing of the cell is to run.
         parts = List.of(new Part(left, start));
         break;
@@ -260,11 +263,17 @@ final class JavaContext {
     };
   }
 
-  /** Breaks off what runs. */
+  /** Breaks off what runs, again and again: between two snippets there is nothing to be stopped. */
   private synchronized void interrupt() {
-    if (running) {
-      interrupted = true;
-      shell.stop();
+    int cell = cells;
+    interrupted = running;
+    try {
+      while (running && cell == cells) {
+        shell.stop();
+        wait(STOP_AGAIN_MILLIS);
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
     }
   }
 
