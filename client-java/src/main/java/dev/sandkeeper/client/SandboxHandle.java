@@ -34,6 +34,21 @@ public final class SandboxHandle implements AutoCloseable {
     return code(Language.LANGUAGE_PYTHON, source);
   }
 
+  /** Prepares to run TypeScript in the sandbox's default context, where variables live on. */
+  public ExecutionBuilder typeScript(String source) {
+    return code(Language.LANGUAGE_TYPESCRIPT, source);
+  }
+
+  /** Prepares to run Java, as JShell takes it, in the default context, where variables live on. */
+  public ExecutionBuilder java(String source) {
+    return code(Language.LANGUAGE_JAVA, source);
+  }
+
+  /** Prepares to run R in the sandbox's default context, where variables live on. */
+  public ExecutionBuilder r(String source) {
+    return code(Language.LANGUAGE_R, source);
+  }
+
   /** Prepares to run a piece of code. */
   public ExecutionBuilder code(Language language, String source) {
     return new ExecutionBuilder(

@@ -380,6 +380,8 @@ final class ServerAssembly implements AutoCloseable {
             dataFolder.toAbsolutePath().resolve("engine"),
             settings.runtime(),
             settings.node(),
+            settings.java(),
+            settings.r(),
             settings.cgroupRoot(),
             settings.cgroupParent(),
             settings.startTimeout(),

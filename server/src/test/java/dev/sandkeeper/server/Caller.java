@@ -269,6 +269,14 @@ public final class Caller {
         .build();
   }
 
+  /** Asks for code in the default context of its language. */
+  public static ExecuteRequest codeRequest(String sandboxId, Language language, String source) {
+    return ExecuteRequest.newBuilder()
+        .setSandboxId(sandboxId)
+        .setCode(Code.newBuilder().setLanguage(language).setSource(source))
+        .build();
+  }
+
   /** Returns all of standard output. */
   public static String stdout(List<ExecutionEvent> events) {
     ByteString bytes = ByteString.EMPTY;

@@ -157,7 +157,8 @@ class InputServiceTest {
   @ParameterizedTest
   @EnumSource(
       value = Language.class,
-      names = {"LANGUAGE_PYTHON", "LANGUAGE_JAVASCRIPT"})
+      mode = EnumSource.Mode.EXCLUDE,
+      names = {"LANGUAGE_UNSPECIFIED", "LANGUAGE_BASH", "UNRECOGNIZED"})
   void whatRunsInAContextHasNoInputAndNoTerminal(Language language) {
     ExecuteRequest.Builder request =
         ExecuteRequest.newBuilder()

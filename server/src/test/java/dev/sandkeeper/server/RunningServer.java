@@ -316,6 +316,8 @@ public final class RunningServer implements BeforeAllCallback, AfterEachCallback
                 Objects.requireNonNull(dataFolder).toAbsolutePath().resolve("engine"),
                 settings.runtime(),
                 settings.node(),
+                settings.java(),
+                settings.r(),
                 settings.cgroupRoot(),
                 settings.cgroupParent(),
                 Duration.ofSeconds(10),

@@ -257,6 +257,9 @@ public final class ExecutionMapper {
       case LANGUAGE_PYTHON -> ExecutionSpec.Language.PYTHON;
       case LANGUAGE_BASH -> ExecutionSpec.Language.BASH;
       case LANGUAGE_JAVASCRIPT -> ExecutionSpec.Language.JAVASCRIPT;
+      case LANGUAGE_TYPESCRIPT -> ExecutionSpec.Language.TYPESCRIPT;
+      case LANGUAGE_JAVA -> ExecutionSpec.Language.JAVA;
+      case LANGUAGE_R -> ExecutionSpec.Language.R;
       case LANGUAGE_UNSPECIFIED, UNRECOGNIZED ->
           throw new IllegalArgumentException("language: " + language);
     };
@@ -283,6 +286,9 @@ public final class ExecutionMapper {
       case PYTHON -> Language.LANGUAGE_PYTHON;
       case BASH -> Language.LANGUAGE_BASH;
       case JAVASCRIPT -> Language.LANGUAGE_JAVASCRIPT;
+      case TYPESCRIPT -> Language.LANGUAGE_TYPESCRIPT;
+      case JAVA -> Language.LANGUAGE_JAVA;
+      case R -> Language.LANGUAGE_R;
     };
   }
 

@@ -122,11 +122,8 @@ final class TestMapper {
       ExecutionMapper.requireNoContext(path + ".code", program.getCode());
       String source = program.getCode().getSource();
       argv.addAll(
-          switch (ExecutionMapper.language(program.getCode().getLanguage())) {
-            case PYTHON -> List.of("python3", "-c", source);
-            case BASH -> List.of("bash", "-c", source, "bash");
-            case JAVASCRIPT -> List.of("node", "-e", source, "--");
-          });
+          SourcePrograms.command(
+              ExecutionMapper.language(program.getCode().getLanguage()), source));
     }
     argv.addAll(args);
     return new ExecutionSpec.Command(argv);

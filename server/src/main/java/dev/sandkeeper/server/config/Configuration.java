@@ -97,6 +97,8 @@ public record Configuration(
   public record LocalEngine(
       String runtime,
       String node,
+      String java,
+      String r,
       Path cgroupRoot,
       String cgroupParent,
       Duration startTimeout,

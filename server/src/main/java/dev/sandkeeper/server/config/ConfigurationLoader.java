@@ -92,6 +92,8 @@ public final class ConfigurationLoader {
             new Configuration.LocalEngine(
                 reader.requiredText("engine.local.runtime"),
                 reader.requiredText("engine.local.node"),
+                reader.requiredText("engine.local.java"),
+                reader.requiredText("engine.local.r"),
                 reader.path("engine.local.cgroup-root"),
                 reader.requiredText("engine.local.cgroup-parent"),
                 reader.duration(

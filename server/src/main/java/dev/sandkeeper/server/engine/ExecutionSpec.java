@@ -71,6 +71,9 @@ public record ExecutionSpec(
   public enum Language {
     PYTHON,
     BASH,
-    JAVASCRIPT
+    JAVASCRIPT,
+    TYPESCRIPT,
+    JAVA,
+    R
   }
 }

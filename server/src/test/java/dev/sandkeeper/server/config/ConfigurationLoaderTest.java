@@ -115,6 +115,8 @@ final class ConfigurationLoaderTest {
             new Configuration.LocalEngine(
                 "/usr/local/bin/runsc",
                 "/usr/lib/node-22/bin/node",
+                "/usr/lib/jvm/java-21/bin/java",
+                "/usr/local/bin/R",
                 Path.of("/cgroup"),
                 "other/sandkeeper",
                 Duration.ofSeconds(20),

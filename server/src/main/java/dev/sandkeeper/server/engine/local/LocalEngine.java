@@ -21,8 +21,6 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.time.Instant;
-import java.util.Collections;
-import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -102,14 +100,8 @@ public final class LocalEngine implements SandboxEngine {
     String python =
         Programs.require(PYTHON, "the agent inside sandboxes needs it: apt-get install python3")
             .toString();
-    Optional<Path> node = Programs.findShared(settings.node());
-    languages = languages(node.isPresent());
-    if (node.isEmpty()) {
-      logger
-          .atInfo()
-          .addKeyValue("node", settings.node())
-          .log("No Node.js in /usr: sandboxes run no JavaScript");
-    }
+    Interpreters interpreters = Interpreters.find(settings);
+    languages = interpreters.languages();
     tree = CgroupTree.detect(settings.cgroupRoot(), settings.cgroupParent());
     ranges = IdRanges.ofThisProcess(tree, Path.of("/proc/self"));
     state = new StateFolder(settings.stateFolder());
@@ -130,7 +122,7 @@ public final class LocalEngine implements SandboxEngine {
           "the state folder " + state.path() + " cannot be used",
           e);
     }
-    config = new OciConfig(skeleton, tree.limitsSwap(), node);
+    config = new OciConfig(skeleton, tree.limitsSwap(), interpreters);
     timer =
         Executors.newSingleThreadScheduledExecutor(
             Thread.ofPlatform().daemon().name("local-engine-timer").factory());
@@ -147,14 +139,6 @@ public final class LocalEngine implements SandboxEngine {
     Files.write(script, Resources.bytes("watch.sh"));
     Path setsid = Programs.require("setsid", "it comes with the package util-linux");
     return List.of(setsid.toString(), "/bin/sh", script.toString());
-  }
-
-  private static Set<Language> languages(boolean withNode) {
-    Set<Language> languages = EnumSet.of(Language.PYTHON, Language.BASH);
-    if (withNode) {
-      languages.add(Language.JAVASCRIPT);
-    }
-    return Collections.unmodifiableSet(languages);
   }
 
   @Override

@@ -9,9 +9,13 @@ import java.time.Duration;
  * @param stateFolder where it keeps what running sandboxes need; absolute, its own, and short: a
  *     socket path below it has to fit 107 bytes
  * @param runtime the OCI runtime: a program found by PATH or in the system folders, or a path
- * @param node the Node.js of JavaScript code: a program found in the system folders, or a path; it
- *     has to lie in {@code /usr}, which sandboxes share. They run no JavaScript when it is not
- *     there
+ * @param node the Node.js of JavaScript and TypeScript code: a program found in the system folders,
+ *     or a path; it has to lie in {@code /usr}, which sandboxes share. They run neither when it is
+ *     not there
+ * @param java the Java of Java code, of a JDK 17 or newer with the module {@code jdk.jshell}: a
+ *     program found in the system folders or in a folder of {@code /usr/lib/jvm}, or a path, as for
+ *     {@code node}
+ * @param r the R of R code, as for {@code node}
  * @param cgroupRoot where control groups are mounted
  * @param cgroupParent the folder below it, in every hierarchy, that belongs to this user
  * @param startTimeout the longest a sandbox may take until it says that it is there
@@ -21,6 +25,8 @@ public record LocalEngineSettings(
     Path stateFolder,
     String runtime,
     String node,
+    String java,
+    String r,
     Path cgroupRoot,
     String cgroupParent,
     Duration startTimeout,
@@ -31,6 +37,12 @@ public record LocalEngineSettings(
 
   /** The Node.js unless another is named. */
   public static final String DEFAULT_NODE = "node";
+
+  /** The Java unless another is named. */
+  public static final String DEFAULT_JAVA = "java";
+
+  /** The R unless another is named. */
+  public static final String DEFAULT_R = "R";
 
   private static final Duration LEAST_INTERVAL = Duration.ofMillis(10);
 
@@ -62,6 +74,8 @@ public record LocalEngineSettings(
         stateFolder,
         DEFAULT_RUNTIME,
         DEFAULT_NODE,
+        DEFAULT_JAVA,
+        DEFAULT_R,
         Path.of("/sys/fs/cgroup"),
         "sandkeeper",
         Duration.ofSeconds(10),

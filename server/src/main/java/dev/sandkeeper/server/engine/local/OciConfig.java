@@ -3,12 +3,10 @@ package dev.sandkeeper.server.engine.local;
 import com.typesafe.config.ConfigRenderOptions;
 import com.typesafe.config.ConfigValueFactory;
 import dev.sandkeeper.server.engine.SandboxSpec;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 
 /** Writes the configuration by which an OCI runtime starts a sandbox. */
 final class OciConfig {
@@ -63,18 +61,18 @@ final class OciConfig {
 
   private final Skeleton skeleton;
   private final boolean limitsSwap;
-  private final String node;
+  private final List<String> interpreters;
   private final Map<String, Object> seccomp = Seccomp.profile();
 
   /**
    * Prepares for all sandboxes of an engine.
    *
-   * @param node the Node.js of JavaScript code, by its path inside; absent when there is none
+   * @param interpreters what the agent is told of them
    */
-  OciConfig(Skeleton skeleton, boolean limitsSwap, Optional<Path> node) {
+  OciConfig(Skeleton skeleton, boolean limitsSwap, Interpreters interpreters) {
     this.skeleton = skeleton;
     this.limitsSwap = limitsSwap;
-    this.node = node.map(Path::toString).orElse("");
+    this.interpreters = interpreters.agentArguments();
   }
 
   /**
@@ -103,8 +101,8 @@ final class OciConfig {
     arguments.add(Long.toString(spec.paid().toMillis()));
     arguments.add(Integer.toString(spec.maxProcesses()));
     arguments.add(Integer.toString(spec.memoryMib()));
-    arguments.add(node);
     arguments.add(String.join(",", spec.imports()));
+    arguments.addAll(interpreters);
     Map<String, Object> capabilities = new HashMap<>();
     for (String set : List.of("bounding", "effective", "inheritable", "permitted", "ambient")) {
       capabilities.put(set, AGENT_CAPABILITIES);

@@ -29,12 +29,13 @@ final class Programs {
         name.contains("/")
             ? List.of(Path.of(name))
             : SYSTEM_FOLDERS.stream().map(folder -> Path.of(folder, name)).toList();
-    return candidates.stream().filter(Programs::isShared).findFirst();
+    return candidates.stream().filter(Files::isExecutable).filter(Programs::isShared).findFirst();
   }
 
-  private static boolean isShared(Path program) {
+  /** Returns whether a file is there and lies in {@code /usr}, also behind its links. */
+  static boolean isShared(Path file) {
     try {
-      return Files.isExecutable(program) && program.toRealPath().startsWith("/usr");
+      return file.toRealPath().startsWith("/usr");
     } catch (IOException e) {
       return false;
     }

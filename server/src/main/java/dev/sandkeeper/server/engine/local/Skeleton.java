@@ -39,6 +39,8 @@ final class Skeleton {
           "os-release",
           "mime.types",
           "matplotlibrc",
+          "R",
+          "fonts",
           "terminfo");
 
   /** Pages of manuals, by far the most of what is in {@code /etc/alternatives}. */
@@ -46,6 +48,9 @@ final class Skeleton {
 
   /** The parser that {@code rewrite.js} uses. */
   private static final String ACORN = "/META-INF/resources/webjars/acorn/8.15.0/dist/acorn.js";
+
+  /** What the agent has Java and R run for their code, as it is. */
+  private static final List<String> CONTEXTS = List.of("JavaContext.java", "context.R");
 
   private static final int COMPILE_SECONDS = 20;
 
@@ -95,6 +100,9 @@ final class Skeleton {
       writePython(programs, "sandkeeper_archives", python);
       writePython(programs, "sandkeeper_watch", python);
       writeNodeContext(programs);
+      for (String name : CONTEXTS) {
+        Files.write(programs.resolve(name), Resources.bytes(name));
+      }
       return new Skeleton(folder, agent, List.copyOf(bound));
     } catch (IOException e) {
       throw new UncheckedIOException("cannot build " + folder, e);
@@ -146,9 +154,9 @@ final class Skeleton {
     for (String name : ETC_COPIED) {
       copy(hostEtc.resolve(name), etc.resolve(name));
     }
-    try (var folders = Files.newDirectoryStream(hostEtc, "python3*")) {
-      for (Path python : folders) {
-        copy(python, etc.resolve(python.getFileName().toString()));
+    try (var folders = Files.newDirectoryStream(hostEtc, "{python3,java-}*")) {
+      for (Path interpreter : folders) {
+        copy(interpreter, etc.resolve(interpreter.getFileName().toString()));
       }
     }
   }
@@ -192,9 +200,9 @@ final class Skeleton {
         });
   }
 
-  /** Puts in place what the agent has Node.js run for JavaScript code. */
+  /** Puts in place what the agent has Node.js run for JavaScript and TypeScript code. */
   private static void writeNodeContext(Path folder) throws IOException {
-    for (String name : List.of("context.js", "rewrite.js")) {
+    for (String name : List.of("context.js", "rewrite.js", "typescript.js")) {
       Files.write(folder.resolve(name), Resources.bytes(name));
     }
     Files.write(folder.resolve("acorn.js"), Resources.bytes(ACORN));

@@ -4,8 +4,8 @@ It dials the engine's socket, starts what the engine asks for, and ends the sand
 its paid time passes unrenewed. It runs under a user id of its own, with the rights to become
 another user and to signal, and nothing else; what it starts runs as the sandbox's user, without any
 right. Standard library only, Python 3.9 or newer, run as `python3 -I -S agent.py PAID_MILLIS
-MAX_PROCESSES MEMORY_MIB NODE IMPORTS`: NODE is empty when there is no Node.js, and IMPORTS are the
-modules to load ahead for Python contexts, with commas between them.
+MAX_PROCESSES MEMORY_MIB IMPORTS NODE TYPESCRIPT JAVA R`: IMPORTS are the modules to load ahead for Python
+contexts, with commas between them, and those of interpreters are empty when there is none.
 
 Every connection carries frames: payload length (4 bytes), type (1), offset (8), payload, numbers in
 network order. One connection is for control; each execution and each file transfer has one to
@@ -37,9 +37,14 @@ SOCKET_PATH = "/run/sandkeeper/engine.sock"
 PAID_UNTIL_PATH = "/run/sandkeeper/paid-until"
 # The folder of what is loaded beside the agent.
 PROGRAMS = "/opt/sandkeeper"
-# What keeps the variables of JavaScript code, and the descriptor it is spoken to over.
+# What keeps the variables of JavaScript and TypeScript code.
 NODE_PROGRAM = "/opt/sandkeeper/context.js"
-NODE_CHANNEL = 3
+# What keeps the variables of Java code.
+JAVA_PROGRAM = "/opt/sandkeeper/JavaContext.java"
+# What keeps the variables of R code.
+R_PROGRAM = "/opt/sandkeeper/context.R"
+# The descriptor that such programs are spoken to over.
+PROGRAM_CHANNEL = 3
 # Where a shell finds the standard error of its commands.
 BASH_ERRORS = 3
 PROTOCOL = b"3"
@@ -138,14 +143,18 @@ class Gone(Exception):
 class Settings:
     """What every process of the agent is told of the sandbox."""
 
-    def __init__(self, max_processes, memory_mib, node, imports):
+    def __init__(self, max_processes, memory_mib, imports, node, typescript, java, r):
         self.max_processes = max_processes
         self.memory_mib = memory_mib
-        self.node = node
         # The modules to load ahead for Python contexts.
         self.imports = imports
         # How much memory this process has of the zygote's modules.
         self.preloaded_bytes = 0
+        self.node = node
+        # The file of the module; empty when Node.js does it alone.
+        self.typescript = typescript
+        self.java = java
+        self.r = r
         # Variables of every execution; the engine sends them before the first.
         self.environment = {}
 
@@ -1929,13 +1938,46 @@ def supervise_context(names_fd, driver, settings, is_spare=False):
 
 def become_node(channel_fd, settings, folder):
     """Turns this process into the one that keeps the variables of JavaScript code."""
-    become_user(settings)
-    enter(folder)
-    os.dup2(channel_fd, NODE_CHANNEL)
-    os.set_inheritable(NODE_CHANNEL, True)
+    run_node(channel_fd, settings, folder, [])
+
+
+def become_node_for_typescript(channel_fd, settings, folder):
+    """Turns this process into the one that keeps the variables of TypeScript code."""
+    run_node(channel_fd, settings, folder, ["typescript", settings.typescript])
+
+
+def run_node(channel_fd, settings, folder, arguments):
     # Otherwise it takes the machine's memory for its own, and tidies up too late.
     heap = "--max-old-space-size=%d" % settings.memory_mib
-    os.execve(settings.node, ["node", heap, NODE_PROGRAM], settings.environment)
+    become_program(channel_fd, settings, folder, settings.node, [heap, NODE_PROGRAM, *arguments])
+
+
+def become_java(channel_fd, settings, folder):
+    """Turns this process into the one that keeps the variables of Java code."""
+    options = [
+        # The rest is for the compiler's own memory, threads and the sandbox's disk.
+        "-Xmx%dm" % (settings.memory_mib * 5 // 8),
+        "-XX:+UseSerialGC",
+        "-XX:-UsePerfData",
+        "-Dfile.encoding=UTF-8",
+        "--add-opens=java.base/java.io=ALL-UNNAMED",
+    ]
+    become_program(channel_fd, settings, folder, settings.java, [*options, JAVA_PROGRAM])
+
+
+def become_r(channel_fd, settings, folder):
+    """Turns this process into the one that keeps the variables of R code."""
+    options = ["--no-echo", "--no-restore", "--no-save", "--file=%s" % R_PROGRAM]
+    become_program(channel_fd, settings, folder, settings.r, options)
+
+
+def become_program(channel_fd, settings, folder, path, arguments):
+    """Turns this process into a program of the user's that has the channel as PROGRAM_CHANNEL."""
+    become_user(settings)
+    enter(folder)
+    os.dup2(channel_fd, PROGRAM_CHANNEL)
+    os.set_inheritable(PROGRAM_CHANNEL, True)
+    os.execve(path, [os.path.basename(path), *arguments], settings.environment)
 
 
 def become_bash(channel_fd, settings, folder):
@@ -2668,6 +2710,9 @@ PYTHON = b"python"
 DRIVERS = {
     PYTHON: Driver(become_python),
     b"javascript": Driver(become_node),
+    b"typescript": Driver(become_node_for_typescript),
+    b"java": Driver(become_java),
+    b"r": Driver(become_r),
     b"bash": Driver(become_bash, encode_for_bash, finish_of_bash),
 }
 
@@ -2866,7 +2911,7 @@ class Agent:
 
 
 if __name__ == "__main__":
-    paid_millis, max_processes, memory_mib, node, imports = sys.argv[1:]
+    paid_millis, max_processes, memory_mib, imports, *interpreters = sys.argv[1:]
     names = imports.split(",") if imports else []
-    settings = Settings(int(max_processes), int(memory_mib), node, names)
+    settings = Settings(int(max_processes), int(memory_mib), names, *interpreters)
     Agent(int(paid_millis) / 1000, settings).loop()

@@ -1,5 +1,8 @@
-// The process that keeps the variables of JavaScript code. The agent starts it as the sandbox's user,
-// in the home folder, and sends it one cell after the other over descriptor 3. Node.js 18 or newer.
+// The process that keeps the variables of JavaScript or TypeScript code. The agent starts it as the
+// sandbox's user, in the home folder, and sends it one cell after the other over descriptor 3. Node.js 18
+// or newer.
+//
+//   node context.js [typescript FILE]    the file is that of the module `typescript`, or empty
 //
 // Cells are evaluated the way a browser's console does it: what one declares at its top the next ones
 // see and may declare again, and `await` works at the top. A cell is over when its last value, or the
@@ -49,6 +52,7 @@ const reallyExit = process.reallyExit.bind(process);
 const session = new inspector.Session();
 const channel = new net.Socket({ fd: CHANNEL, readable: true, writable: true });
 const rewrite = loadRewriter();
+const typeScript = process.argv[2] === 'typescript' ? loadTypeScript(process.argv[3]) : null;
 
 let count = 0;
 /** What runs: its name, its source, its promise, whether it is over, and what came of it. */
@@ -93,6 +97,15 @@ function loadRewriter() {
     vm.runInContext(fs.readFileSync(file, 'utf8'), realm, file);
   }
   return vm.runInContext('rewrite', realm);
+}
+
+function loadTypeScript(file) {
+  try {
+    return require('./typescript.js')(file);
+  } catch (error) {
+    fs.writeSync(2, `${error.message}\n`);
+    return reallyExit(INTERNAL);
+  }
 }
 
 // --- The conversation with the agent -----------------------------------------------------------
@@ -207,11 +220,21 @@ function prepareStacks() {
       }
       if (!file.startsWith('node:internal/')) {
         // Columns are those of the rewritten text.
-        kept.push(`    at ${frames[i]}`.replace(/(cell-\d+:\d+):\d+/, '$1'));
+        kept.push(`    at ${frames[i]}`.replace(/(cell-\d+):(\d+):(\d+)/, showPlace));
       }
     }
     return kept.join('\n');
   };
+}
+
+/** Names a cell and its line, given those of what runs. */
+function showPlace(_, name, line, column) {
+  return `${name}:${original(name, line - 1, column - 1).line + 1}`;
+}
+
+/** Returns where in its source a place in a running cell is; both count from 0. */
+function original(name, line, column) {
+  return typeScript ? typeScript.original(name, line, column) : { line, column };
 }
 
 // --- Cells -------------------------------------------------------------------------------------
@@ -242,9 +265,15 @@ function begin(source) {
 function evaluate() {
   const mine = cell;
   send(STARTED, mine.number * CELL, []);
+  const source = translate(mine);
+  if (source === null) {
+    return;
+  }
+  const text = rewrite(source);
+  typeScript?.rewritten(mine.name, text);
   const parameters = {
     __proto__: null,
-    expression: `${rewrite(mine.source)}\n//# sourceURL=${mine.name}`,
+    expression: `${text}\n//# sourceURL=${mine.name}`,
     replMode: true,
     silent: true,
     objectGroup: mine.name,
@@ -280,6 +309,23 @@ function evaluate() {
   }
 }
 
+/** Returns the JavaScript of a cell; null once a cell of which none can be made has ended. */
+function translate(mine) {
+  if (!typeScript) {
+    return mine.source;
+  }
+  try {
+    return typeScript.translate(mine.name, mine.source);
+  } catch (error) {
+    if (!(error instanceof typeScript.Untranslatable)) {
+      throw error;
+    }
+    const excerpt = error.excerpt ? `${mine.name}${error.excerpt}\n` : '';
+    tellMistake(mine, error.name, error.message, excerpt);
+    return null;
+  }
+}
+
 /** Takes the value of the running cell's last expression. */
 function takeValue(value) {
   if (value !== undefined && cell) {
@@ -303,12 +349,18 @@ function fail(mine, error) {
 /** Ends a cell that could not be compiled, showing the place. */
 function failToCompile(mine, { exception, lineNumber, columnNumber }) {
   const text = exception.description.split('\n    at ')[0];
-  const place = `${mine.name}:${lineNumber + 1}\n`;
-  const line = mine.source.split('\n')[lineNumber] ?? '';
+  const { line: number, column } = original(mine.name, lineNumber, columnNumber);
+  const place = `${mine.name}:${number + 1}\n`;
+  const line = mine.source.split('\n')[number] ?? '';
   const shown = line.length > 0 && line.length <= MAX_EXCERPT_CHARS;
-  const excerpt = shown ? `${place}${line}\n${' '.repeat(columnNumber)}^\n` : place;
-  const value = text.slice(exception.className.length + 2);
-  mine.error = [exception.className, cut(value, MAX_VALUE_CHARS), cut(excerpt + text, MAX_TRACEBACK_CHARS)];
+  const excerpt = shown ? `${place}${line}\n${' '.repeat(column)}^\n` : place;
+  tellMistake(mine, exception.className, text.slice(exception.className.length + 2), excerpt);
+}
+
+/** Ends a cell that never ran. */
+function tellMistake(mine, name, value, excerpt) {
+  const traceback = cut(`${excerpt}${name}: ${value}`, MAX_TRACEBACK_CHARS);
+  mine.error = [name, cut(value, MAX_VALUE_CHARS), traceback];
   end(mine, FAILED);
 }
 

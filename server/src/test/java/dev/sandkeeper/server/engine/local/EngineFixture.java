@@ -103,7 +103,12 @@ final class EngineFixture implements AutoCloseable {
   }
 
   static ExecutionSpec.Code javaScript(String source) {
-    return new ExecutionSpec.Code(ExecutionSpec.Language.JAVASCRIPT, source, Optional.empty());
+    return code(ExecutionSpec.Language.JAVASCRIPT, source);
+  }
+
+  /** Code in the default context of its language. */
+  static ExecutionSpec.Code code(ExecutionSpec.Language language, String source) {
+    return new ExecutionSpec.Code(language, source, Optional.empty());
   }
 
   static ExecutionSpec.Code bash(String source) {

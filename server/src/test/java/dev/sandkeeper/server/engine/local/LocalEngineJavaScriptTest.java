@@ -585,6 +585,8 @@ class LocalEngineJavaScriptTest {
             usual.stateFolder().resolveSibling("n"),
             usual.runtime(),
             "/no/such/node",
+            "/no/such/java",
+            "/no/such/R",
             usual.cgroupRoot(),
             usual.cgroupParent(),
             usual.startTimeout(),

@@ -308,6 +308,8 @@ class LocalEngineLifeTest {
             fixture.settings().stateFolder().resolveSibling("other"),
             "no-such-runtime",
             fixture.settings().node(),
+            fixture.settings().java(),
+            fixture.settings().r(),
             fixture.settings().cgroupRoot(),
             fixture.settings().cgroupParent(),
             Duration.ofSeconds(10),
