@@ -225,7 +225,10 @@ final class LocalFiles implements EngineFiles {
   @Override
   public FileInfo move(String path, String toPath, boolean replace) {
     checkPath(toPath);
-    Fields request = request("move", path).add("to", FileNames.encode(toPath)).add("replace", replace ? "1" : "0");
+    Fields request =
+        request("move", path)
+            .add("to", FileNames.encode(toPath))
+            .add("replace", replace ? "1" : "0");
     try (Connection worker = open(request)) {
       return info(done(worker, path));
     } catch (IOException e) {

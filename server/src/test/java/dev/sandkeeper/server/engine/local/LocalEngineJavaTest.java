@@ -36,7 +36,16 @@ class LocalEngineJavaTest {
         fixture
             .engine()
             .create(
-                new SandboxSpec(usual.id(), 1, 1, 512, 64, 64, usual.environment(), usual.paid()));
+                new SandboxSpec(
+                    usual.id(),
+                    1,
+                    1,
+                    512,
+                    64,
+                    64,
+                    usual.environment(),
+                    usual.imports(),
+                    usual.paid()));
     assumeThat(sandbox.languages()).as("a JDK in /usr").contains(Language.JAVA);
   }
 
