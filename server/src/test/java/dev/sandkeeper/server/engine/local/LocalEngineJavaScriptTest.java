@@ -30,14 +30,14 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** JavaScript code in the context of a real sandbox. */
-class LocalEngineJavaScriptTest {
+class LocalEngineJavaScriptTest extends CellsOfOneLanguage {
 
-  private static final Duration LONG = Duration.ofSeconds(30);
   private static final int SIGINT = 2;
   private static final int SIGKILL = 9;
 
-  private static EngineFixture fixture;
-  private static EngineSandbox sandbox;
+  LocalEngineJavaScriptTest() {
+    super(Language.JAVASCRIPT);
+  }
 
   @BeforeAll
   static void create() throws Exception {
@@ -56,35 +56,6 @@ class LocalEngineJavaScriptTest {
     SandboxSpec usual = EngineFixture.spec();
     return new SandboxSpec(
         usual.id(), 1, 1, 512, 64, 64, usual.environment(), List.of(), usual.paid());
-  }
-
-  private static Recording run(String source) throws Exception {
-    return run(sandbox, source);
-  }
-
-  private static Recording run(EngineSandbox where, String source) throws Exception {
-    return EngineFixture.run(where, EngineFixture.javaScript(source));
-  }
-
-  private static String result(String source) throws Exception {
-    Recording recording = run(source);
-    assertThat(recording.errors()).isEmpty();
-    return recording.results().getOrDefault("text/plain", "");
-  }
-
-  private static CodeError error(String source) throws Exception {
-    Recording recording = run(source);
-    assertThat(recording.await().exitCode()).hasValue(1);
-    return recording.errors().getFirst();
-  }
-
-  private static Recording start(EngineSandbox where, String source) {
-    Recording recording = new Recording();
-    EngineExecution ignored =
-        where.start(
-            EngineFixture.of(EngineFixture.javaScript(source), Duration.ofSeconds(30), ""),
-            recording);
-    return recording;
   }
 
   @Test
@@ -372,9 +343,10 @@ class LocalEngineJavaScriptTest {
     Recording first =
         start(
             sandbox,
-            "globalThis.order = ['a']; await new Promise(done => setTimeout(done, 200)); order.push('b')");
+            "globalThis.order = ['a']; await new Promise(done => setTimeout(done, 200)); order.push('b')",
+            LONG);
     first.awaitStarted();
-    Recording second = start(sandbox, "order");
+    Recording second = start(sandbox, "order", LONG);
 
     first.await();
     second.await();
@@ -383,7 +355,7 @@ class LocalEngineJavaScriptTest {
 
   @Test
   void contextsOfTwoLanguagesRunAtOnce() throws Exception {
-    Recording waiting = start(sandbox, "await new Promise(done => { globalThis.go = done })");
+    Recording waiting = start(sandbox, "await new Promise(done => { globalThis.go = done })", LONG);
     waiting.awaitStarted();
 
     assertThat(EngineFixture.run(sandbox, EngineFixture.python("1 + 1")).results())
@@ -567,7 +539,7 @@ class LocalEngineJavaScriptTest {
   void killedContextIsReplaced() throws Exception {
     try (EngineFixtureSandbox other = new EngineFixtureSandbox(fixture)) {
       run(other.sandbox(), "1");
-      Recording recording = start(other.sandbox(), "console.log('up'); while (true);");
+      Recording recording = start(other.sandbox(), "console.log('up'); while (true);", LONG);
       await().until(() -> recording.stdout().equals("up\n"));
 
       EngineFixture.run(other.sandbox(), EngineFixture.bash("pkill -9 -x node"));

@@ -7,7 +7,6 @@ import static org.awaitility.Awaitility.await;
 import dev.sandkeeper.server.base.ContextId;
 import dev.sandkeeper.server.engine.CodeError;
 import dev.sandkeeper.server.engine.EngineExecution;
-import dev.sandkeeper.server.engine.EngineSandbox;
 import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionEnd.Reason;
 import dev.sandkeeper.server.engine.ExecutionSpec.Language;
@@ -21,12 +20,12 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Java code in the context of a real sandbox, of the least memory that the service gives. */
-class LocalEngineJavaTest {
-  private static final Duration LONG = Duration.ofSeconds(60);
+class LocalEngineJavaTest extends CellsOfOneLanguage {
   private static final int SIGINT = 2;
 
-  private static EngineFixture fixture;
-  private static EngineSandbox sandbox;
+  LocalEngineJavaTest() {
+    super(Language.JAVA);
+  }
 
   @BeforeAll
   static void create() throws Exception {
@@ -52,35 +51,6 @@ class LocalEngineJavaTest {
   @AfterAll
   static void destroy() throws Exception {
     fixture.close();
-  }
-
-  private static Recording run(String source) throws Exception {
-    return run(sandbox, source);
-  }
-
-  private static Recording run(EngineSandbox where, String source) throws Exception {
-    return EngineFixture.run(
-        where, EngineFixture.of(EngineFixture.code(Language.JAVA, source), LONG, ""));
-  }
-
-  private static String result(String source) throws Exception {
-    Recording recording = run(source);
-    assertThat(recording.errors()).isEmpty();
-    return recording.results().getOrDefault("text/plain", "");
-  }
-
-  private static CodeError error(String source) throws Exception {
-    Recording recording = run(source);
-    assertThat(recording.await().exitCode()).hasValue(1);
-    return recording.errors().getFirst();
-  }
-
-  private static Recording start(EngineSandbox where, String source, Duration deadline) {
-    Recording recording = new Recording();
-    EngineExecution ignored =
-        where.start(
-            EngineFixture.of(EngineFixture.code(Language.JAVA, source), deadline, ""), recording);
-    return recording;
   }
 
   @Test

@@ -9,7 +9,6 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.sandkeeper.server.base.ContextId;
 import dev.sandkeeper.server.engine.CodeError;
 import dev.sandkeeper.server.engine.EngineExecution;
-import dev.sandkeeper.server.engine.EngineSandbox;
 import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionEnd.Reason;
 import dev.sandkeeper.server.engine.ExecutionSpec.Language;
@@ -22,12 +21,12 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** R code in the context of a real sandbox. */
-class LocalEngineRTest {
-  private static final Duration LONG = Duration.ofSeconds(30);
+class LocalEngineRTest extends CellsOfOneLanguage {
   private static final int SIGINT = 2;
 
-  private static EngineFixture fixture;
-  private static EngineSandbox sandbox;
+  LocalEngineRTest() {
+    super(Language.R);
+  }
 
   @BeforeAll
   static void create() throws Exception {
@@ -39,34 +38,6 @@ class LocalEngineRTest {
   @AfterAll
   static void destroy() throws Exception {
     fixture.close();
-  }
-
-  private static Recording run(String source) throws Exception {
-    return run(sandbox, source);
-  }
-
-  private static Recording run(EngineSandbox where, String source) throws Exception {
-    return EngineFixture.run(where, EngineFixture.code(Language.R, source));
-  }
-
-  private static String result(String source) throws Exception {
-    Recording recording = run(source);
-    assertThat(recording.errors()).isEmpty();
-    return recording.results().getOrDefault("text/plain", "");
-  }
-
-  private static CodeError error(String source) throws Exception {
-    Recording recording = run(source);
-    assertThat(recording.await().exitCode()).hasValue(1);
-    return recording.errors().getFirst();
-  }
-
-  private static Recording start(EngineSandbox where, String source, Duration deadline) {
-    Recording recording = new Recording();
-    EngineExecution ignored =
-        where.start(
-            EngineFixture.of(EngineFixture.code(Language.R, source), deadline, ""), recording);
-    return recording;
   }
 
   @Test

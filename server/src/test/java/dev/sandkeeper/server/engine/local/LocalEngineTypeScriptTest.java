@@ -7,7 +7,6 @@ import static org.awaitility.Awaitility.await;
 import dev.sandkeeper.server.engine.CodeError;
 import dev.sandkeeper.server.engine.EngineContext;
 import dev.sandkeeper.server.engine.EngineExecution;
-import dev.sandkeeper.server.engine.EngineSandbox;
 import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionSpec.Language;
 import java.time.Duration;
@@ -19,11 +18,12 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** What TypeScript code has in a real sandbox beyond JavaScript, whose process it shares. */
-class LocalEngineTypeScriptTest {
+class LocalEngineTypeScriptTest extends CellsOfOneLanguage {
   private static final int SIGINT = 2;
 
-  private static EngineFixture fixture;
-  private static EngineSandbox sandbox;
+  LocalEngineTypeScriptTest() {
+    super(Language.TYPESCRIPT);
+  }
 
   @BeforeAll
   static void create() throws Exception {
@@ -37,22 +37,6 @@ class LocalEngineTypeScriptTest {
   @AfterAll
   static void destroy() throws Exception {
     fixture.close();
-  }
-
-  private static Recording run(String source) throws Exception {
-    return EngineFixture.run(sandbox, EngineFixture.code(Language.TYPESCRIPT, source));
-  }
-
-  private static String result(String source) throws Exception {
-    Recording recording = run(source);
-    assertThat(recording.errors()).isEmpty();
-    return recording.results().getOrDefault("text/plain", "");
-  }
-
-  private static CodeError error(String source) throws Exception {
-    Recording recording = run(source);
-    assertThat(recording.await().exitCode()).hasValue(1);
-    return recording.errors().getFirst();
   }
 
   @Test
