@@ -202,7 +202,7 @@ final class Skeleton {
 
   /** Puts in place what the agent has Node.js run for JavaScript and TypeScript code. */
   private static void writeNodeContext(Path folder) throws IOException {
-    for (String name : List.of("context.js", "rewrite.js", "typescript.js")) {
+    for (String name : List.of("context.js", "display.js", "rewrite.js", "typescript.js")) {
       Files.write(folder.resolve(name), Resources.bytes(name));
     }
     Files.write(folder.resolve("acorn.js"), Resources.bytes(ACORN));

@@ -22,6 +22,7 @@ const path = require('path');
 const util = require('util');
 const { promiseHooks } = require('v8');
 const vm = require('vm');
+const { Results } = require('./display.js');
 
 const LEAST_NODE = 18;
 const CHANNEL = 3;
@@ -55,7 +56,7 @@ const rewrite = loadRewriter();
 const typeScript = process.argv[2] === 'typescript' ? loadTypeScript(process.argv[3]) : null;
 
 let count = 0;
-/** What runs: its name, its source, its promise, whether it is over, and what came of it. */
+/** What runs: its name, its source, its promise, whether it is over, and what comes of it. */
 let cell = null;
 let lateErrors = [];
 /** What cells wait for, also those that were ended while they did. */
@@ -197,6 +198,7 @@ function prepareGlobals() {
   const console = new Console({ stdout, stderr });
   console.Console = Console;
   define('console', console);
+  define('display', display);
 }
 
 function define(name, value) {
@@ -244,7 +246,11 @@ const enter = new vm.Script('__cell.evaluate()');
 function begin(source) {
   count += 1;
   const name = `cell-${count}`;
-  const mine = { number: count, name, source, promise: null, over: false, result: null, error: null };
+  const results = new Results(
+    (fields) => send(RESULT, 0, fields),
+    (text) => stderr.write(text),
+  );
+  const mine = { number: count, name, source, promise: null, over: false, results, result: null, error: null };
   cell = mine;
   lateErrors.forEach((text) => stderr.write(text));
   lateErrors = [];
@@ -329,8 +335,19 @@ function translate(mine) {
 /** Takes the value of the running cell's last expression. */
 function takeValue(value) {
   if (value !== undefined && cell) {
-    cell.result = cut(util.inspect(value, INSPECTION), MAX_RESULT_CHARS);
+    cell.result = bundleOf(value);
   }
+}
+
+/** Shows values, each as a result of its own. */
+function display(...values) {
+  if (cell) {
+    values.forEach((value) => cell.results.show(bundleOf(value)));
+  }
+}
+
+function bundleOf(value) {
+  return cell.results.bundle(value, cut(util.inspect(value, INSPECTION), MAX_RESULT_CHARS));
 }
 
 /** Ends a cell with what it threw. */
@@ -375,7 +392,7 @@ function end(mine, code) {
     if (mine.error) {
       send(ERROR, 0, mine.error);
     } else if (mine.result !== null) {
-      send(RESULT, 0, ['text/plain', mine.result]);
+      mine.results.show(mine.result);
     }
     send(FINISHED, mine.number * CELL + (code || process.exitCode & 0xff), []);
     process.exitCode = undefined;

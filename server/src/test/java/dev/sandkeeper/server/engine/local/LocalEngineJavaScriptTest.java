@@ -124,6 +124,72 @@ class LocalEngineJavaScriptTest extends CellsOfOneLanguage {
   }
 
   @Test
+  void valuesShowThemselvesAsInNotebooks() throws Exception {
+    Recording recording =
+        run(
+            """
+            const shown = {
+              [Symbol.for('Jupyter.display')]: () => ({
+                'text/plain': 'not this',
+                'text/html': '<b>ü</b>',
+                'application/json': { n: [1, null] },
+                'image/png': Buffer.from('PNG').toString('base64'),
+                'application/pdf': new Uint8Array([37, 80]),
+                'nothing/given': undefined,
+                'no type': 'x',
+              }),
+            };
+            shown
+            """);
+
+    assertThat(recording.errors()).isEmpty();
+    assertThat(recording.results())
+        .containsOnlyKeys(
+            "text/plain", "text/html", "application/json", "image/png", "application/pdf")
+        .containsEntry("text/html", "<b>ü</b>")
+        .containsEntry("application/json", "{\"n\":[1,null]}")
+        .containsEntry("image/png", "PNG")
+        .containsEntry("application/pdf", "%P");
+    assertThat(recording.results().get("text/plain")).startsWith("{");
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "throw new Error()",
+        "return null",
+        "return 5",
+        "return { get 'text/html'() { throw 1 } }",
+        "const all = {}; all.all = all; return { 'a/b': all }",
+        "return { 'a/b': 1n }"
+      })
+  void whatGoesWrongInShowingLeavesTheText(String body) throws Exception {
+    Recording recording = run("({ [Symbol.for('Jupyter.display')]() { %s } })".formatted(body));
+
+    assertThat(recording.errors()).isEmpty();
+    assertThat(recording.results()).containsOnlyKeys("text/plain");
+  }
+
+  @Test
+  void displayShowsAtOnceAndWithinBounds() throws Exception {
+    Recording two = run("display(1, 'two'); undefined");
+    assertThat(two.results()).containsEntry("text/plain", "'two'");
+    // Started, and two results.
+    assertThat(two.told()).isEqualTo(3);
+
+    Recording large =
+        run(
+            "display({ [Symbol.for('Jupyter.display')]: () =>"
+                + " ({ 'image/png': Buffer.alloc(2e6), 'text/html': 'small' }) })");
+    assertThat(large.results()).containsOnlyKeys("text/plain", "text/html");
+    assertThat(large.stderr()).contains("image/png is left out", "2000000 bytes");
+
+    Recording many = run("for (let i = 0; i < 200; i++) display(i); var kept = 3");
+    assertThat(many.stderr()).containsOnlyOnce("at most 64");
+    assertThat(run("kept").results()).containsEntry("text/plain", "3");
+  }
+
+  @Test
   void importStatementsWorkAndKeepTheLineNumbers() throws Exception {
     run(
         "require('fs').writeFileSync('mod.mjs', 'export default 1; export const two = 2;');"
