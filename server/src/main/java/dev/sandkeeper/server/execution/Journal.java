@@ -5,7 +5,9 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Instant;
@@ -95,10 +97,20 @@ final class Journal {
     return journal;
   }
 
-  /** Deletes a journal that an earlier server left, unread. */
-  static void delete(Path folder) throws IOException {
-    JournalSegment.left(folder).forEach(segment -> deleteFile(segment.file));
-    deleteFolder(folder);
+  /** Deletes a journal's folder with all that is in it. */
+  static void delete(Path folder) {
+    try {
+      try (DirectoryStream<Path> files = Files.newDirectoryStream(folder)) {
+        for (Path file : files) {
+          Files.deleteIfExists(file);
+        }
+      }
+      Files.deleteIfExists(folder);
+    } catch (NoSuchFileException _) {
+      // It is gone.
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 
   /** Returns what is kept. */
@@ -208,9 +220,8 @@ final class Journal {
     try {
       closed = true;
       closeTail();
-      segments.forEach(segment -> deleteFile(segment.file));
       segments.clear();
-      deleteFolder(folder);
+      delete(folder);
       changed.signalAll();
     } finally {
       lock.unlock();
@@ -379,16 +390,6 @@ final class Journal {
         throw new UncheckedIOException(e);
       }
     }
-  }
-
-  private static void deleteFolder(Path folder) {
-    try {
-      Retention.delete(folder);
-      KeptArtifacts.delete(folder);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
-    deleteFile(folder);
   }
 
   private static void deleteFile(Path file) {

@@ -14,7 +14,6 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
@@ -28,7 +27,6 @@ final class KeptArtifacts {
   private static final String ARCHIVE = "artifacts.tar";
   private static final String RESULT = "artifacts.result";
   private static final String NEW_RESULT = "artifacts.result.new";
-  private static final List<String> FILES = List.of(SELECTION, ARCHIVE, RESULT, NEW_RESULT);
   private static final String COLLECTED = "COLLECTED";
   private static final int CHUNK_BYTES = 256 * 1024;
 
@@ -76,13 +74,6 @@ final class KeptArtifacts {
       kept.settle(Files.readString(folder.resolve(RESULT)));
     }
     return Optional.of(kept);
-  }
-
-  /** Deletes what is in the folder. */
-  static void delete(Path folder) throws IOException {
-    for (String file : FILES) {
-      Files.deleteIfExists(folder.resolve(file));
-    }
   }
 
   ArtifactSelection selection() {

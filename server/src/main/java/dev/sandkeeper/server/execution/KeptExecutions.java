@@ -118,11 +118,7 @@ public final class KeptExecutions {
 
   /** Deletes what an earlier server left of an execution. */
   void delete(ExecutionId executionId) {
-    try {
-      Journal.delete(folder.resolve(executionId.value()));
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
+    Journal.delete(folder.resolve(executionId.value()));
   }
 
   /**

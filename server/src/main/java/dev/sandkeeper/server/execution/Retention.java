@@ -30,9 +30,4 @@ public record Retention(long journalBytes, Duration keep) {
       return standard;
     }
   }
-
-  /** Deletes what was left in a journal's folder, if anything was. */
-  static void delete(Path folder) throws IOException {
-    Files.deleteIfExists(folder.resolve(FILE));
-  }
 }

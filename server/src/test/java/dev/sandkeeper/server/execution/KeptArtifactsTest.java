@@ -10,6 +10,7 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
@@ -69,12 +70,12 @@ class KeptArtifactsTest {
   }
 
   @Test
-  void nothingIsLeftOfThem() throws Exception {
+  void theyGoWithTheJournal() throws Exception {
     KeptArtifacts kept = KeptArtifacts.begin(folder, SELECTION);
     kept.collect((_, _) -> 0);
-    KeptArtifacts.delete(folder);
+    new Journal(folder, new Retention(1 << 20, Duration.ZERO)).delete();
 
-    assertThat(folder).isEmptyDirectory();
+    assertThat(folder).doesNotExist();
     assertThatThrownBy(() -> bytes(kept, new AtomicInteger()))
         .isInstanceOfSatisfying(
             SandkeeperException.class,
