@@ -394,6 +394,7 @@ final class ServerAssembly implements AutoCloseable {
         new Retention(settings.journalBytes(), settings.keep()),
         new Retention(settings.maxJournalBytes(), settings.maxKeep()),
         settings.maxKept(),
+        settings.maxKeptBytes(),
         settings.maxRunning(),
         settings.maxContexts(),
         settings.defaultDeadline());

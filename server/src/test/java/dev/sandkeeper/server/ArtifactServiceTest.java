@@ -11,9 +11,15 @@ import com.google.protobuf.util.Durations;
 import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.v1.ArchiveEnd;
 import dev.sandkeeper.v1.ArtifactSelection;
+import dev.sandkeeper.v1.Code;
 import dev.sandkeeper.v1.Command;
+import dev.sandkeeper.v1.ExecuteRequest;
+import dev.sandkeeper.v1.ExecuteResponse;
 import dev.sandkeeper.v1.ExecutionEvent;
+import dev.sandkeeper.v1.ExecutionState;
 import dev.sandkeeper.v1.FinishReason;
+import dev.sandkeeper.v1.Language;
+import dev.sandkeeper.v1.ListExecutionsRequest;
 import dev.sandkeeper.v1.ReadArtifactsRequest;
 import dev.sandkeeper.v1.ReadArtifactsResponse;
 import dev.sandkeeper.v1.RunOnceRequest;
@@ -29,6 +35,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
@@ -90,9 +97,59 @@ class ArtifactServiceTest {
   }
 
   @Test
+  void theNextCellWaitsUntilTheyAreCollected() throws Exception {
+    String sandbox = caller.create().getSandboxId();
+    ExecuteRequest.Builder cell =
+        ExecuteRequest.newBuilder().setSandboxId(sandbox).setKeepDuration(HOUR);
+    Iterator<ExecuteResponse> first =
+        caller
+            .sandboxes()
+            .execute(
+                cell.clone()
+                    .setCode(
+                        python(
+                            """
+                            import os, time
+                            os.mkdir('o')
+                            for i in range(3000):
+                                open(f'o/{i}', 'w').write('1')
+                            while not os.path.exists('go'): time.sleep(0.01)
+                            """))
+                    .setArtifacts(artifacts("o"))
+                    .build());
+    String execution = first.next().getEvent().getStarted().getExecutionId();
+    CompletableFuture<List<ExecutionEvent>> second =
+        CompletableFuture.supplyAsync(() ->
+            caller.execute(
+                cell.clone()
+                    .setCode(python("for i in range(2999, -1, -1): open(f'o/{i}', 'w').write('2')"))
+                    .build()));
+    await().until(() -> running(sandbox) == 2);
+
+    var _ = caller.shell(sandbox, "touch go");
+
+    assertThat(Caller.finished(second.get(1, TimeUnit.MINUTES)).getExitCode()).isZero();
+    assertThat(unpacked(read(execution))).hasSize(3000).allMatch(file -> file.endsWith(" 1"));
+  }
+
+  private long running(String sandbox) {
+    return caller
+        .executions()
+        .listExecutions(ListExecutionsRequest.newBuilder().setSandboxId(sandbox).build())
+        .getExecutionsList()
+        .stream()
+        .filter(execution -> execution.getState() == ExecutionState.EXECUTION_STATE_RUNNING)
+        .count();
+  }
+
+  private static Code python(String source) {
+    return Code.newBuilder().setLanguage(Language.LANGUAGE_PYTHON).setSource(source).build();
+  }
+
+  @Test
   void whoReadsWaitsForTheEnd() throws Exception {
     String sandbox = caller.create().getSandboxId();
-    Iterator<dev.sandkeeper.v1.ExecuteResponse> events =
+    Iterator<ExecuteResponse> events =
         caller
             .sandboxes()
             .execute(

@@ -32,6 +32,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.RepeatedTest;
 import org.junit.jupiter.api.Test;
@@ -148,6 +149,59 @@ class RunOnceServiceTest {
     assertThat(later.getFirst().getCreated().getSandbox()).isEqualTo(settled(later).getSandbox());
   }
 
+  @Test
+  void repeatedAfterTheServerWasStartedAgainItIsTheSameRun() throws Exception {
+    RunOnceRequest request = run("echo done").setRequestId(requestId).build();
+    List<RunOnceResponse> steps = caller.runOnce(request);
+
+    server.restart();
+    List<RunOnceResponse> later = server.runner().runOnce(request);
+
+    assertThat(later.subList(1, later.size())).isEqualTo(steps.subList(1, steps.size()));
+  }
+
+  @Test
+  void goneOnWithByTheNextServerItIsEndedByARepetitionAtOnce() throws Exception {
+    RunOnceRequest request = run(WAIT + "echo done").setRequestId(requestId).build();
+    String sandbox =
+        caller.sandboxes().runOnce(request).next().getCreated().getSandbox().getSandboxId();
+
+    server.restart();
+    Caller after = server.runner();
+    Iterator<RunOnceResponse> steps = after.sandboxes().runOnce(request);
+    var _ = steps.next();
+    var _ = after.shell(sandbox, "touch go");
+
+    List<RunOnceResponse> rest = rest(steps);
+    assertThat(stdout(events(rest))).isEqualTo("done\n");
+    assertThat(settled(rest).getSandbox().getEndReason())
+        .isEqualTo(SandboxEndReason.SANDBOX_END_REASON_TERMINATED);
+  }
+
+  @Test
+  void goneOnWithByTheNextServerItIsEndedWhenItIsIdle() throws Exception {
+    String sandbox =
+        caller
+            .sandboxes()
+            .runOnce(run(WAIT + "echo done").build())
+            .next()
+            .getCreated()
+            .getSandbox()
+            .getSandboxId();
+
+    server.restart();
+    Caller after = server.runner();
+    var _ = after.shell(sandbox, "touch go");
+
+    await()
+        .atMost(1, TimeUnit.MINUTES)
+        .untilAsserted(() ->
+            assertThat(after.get(sandbox).getState())
+                .isEqualTo(SandboxState.SANDBOX_STATE_TERMINATED));
+    assertThat(after.get(sandbox).getEndReason())
+        .isEqualTo(SandboxEndReason.SANDBOX_END_REASON_IDLE);
+  }
+
   @RepeatedTest(5)
   void askedForAtTheSameMomentThereIsOneRun() {
     RunOnceRequest request =
@@ -208,6 +262,12 @@ class RunOnceServiceTest {
 
     Refusal.ofField("run", () -> caller.runOnce(RunOnceRequest.getDefaultInstance()));
     Refusal.ofField("request_id", () -> caller.runOnce(run("true").setRequestId("1").build()));
+    Refusal.ofField(
+        "journal_size_bytes",
+        () -> caller.runOnce(run("true").setJournalSizeBytes(1L << 30).build()));
+    Refusal.ofField(
+        "keep_duration",
+        () -> caller.runOnce(run("true").setKeepDuration(Durations.fromDays(2)).build()));
     Refusal.ofField(
         "timeout", () -> caller.runOnce(run("true").setTimeout(Durations.fromMillis(1)).build()));
     Refusal.ofField(

@@ -67,9 +67,13 @@ public final class EventStream {
     PacedSender<R> sender = new PacedSender<>(observer);
     sender.start(() -> {
       try (reader) {
-        sender.send(first);
-        follow(principal, reader, () -> {}, event -> sender.send(response.apply(event)));
-        sender.send(last.await());
+        openStreams.run(
+            principal,
+            () -> {
+              sender.send(first);
+              follow(reader, () -> {}, event -> sender.send(response.apply(event)));
+              sender.send(last.await());
+            });
       }
     });
   }

@@ -1,5 +1,7 @@
 package dev.sandkeeper.server.api;
 
+import com.google.protobuf.Duration;
+import com.google.protobuf.util.Durations;
 import dev.sandkeeper.server.base.Attribution;
 import dev.sandkeeper.server.base.RequestKey;
 import dev.sandkeeper.server.base.SandboxId;
@@ -18,6 +20,12 @@ import java.util.function.Function;
  * so that no CreateSandbox or Execute of that id is taken for a repetition.
  */
 final class RunOnceMapper {
+  /**
+   * When the sandbox is ended that a run was over in while its server was away: the next server
+   * knows of the execution, and not that the sandbox was for it alone.
+   */
+  private static final Duration IDLE_TIMEOUT = Durations.fromSeconds(10);
+
   private RunOnceMapper() {}
 
   static RequestKey key(RunOnceRequest proto) {
@@ -29,6 +37,7 @@ final class RunOnceMapper {
         CreateSandboxRequest.newBuilder()
             .setTemplate(proto.getTemplate())
             .setResources(proto.getResources())
+            .setIdleTimeout(IDLE_TIMEOUT)
             .setAttribution(proto.getAttribution())
             .putAllMetadata(proto.getMetadataMap())
             .putAllEnvironment(proto.getEnvironmentMap());

@@ -224,6 +224,9 @@ final class SandboxApi extends SandboxServiceGrpc.SandboxServiceImplBase {
     Principal principal = calls.begin(Scope.RUN);
     calls.validate(request);
     RequestKey key = RunOnceMapper.key(request);
+    executions.requireRetention(
+        ExecutionMapper.given(request.getJournalSizeBytes()),
+        Times.fromProto(request.hasKeepDuration(), request.getKeepDuration()));
     OneOffRun run =
         oneOffRuns.start(
             principal, RunOnceMapper.sandbox(request, key), RunOnceMapper.execution(request, key));

@@ -124,6 +124,7 @@ public record Configuration(
       long maxJournalBytes,
       Duration maxKeep,
       int maxKept,
+      long maxKeptBytes,
       int maxRunning,
       int maxContexts,
       Duration defaultDeadline,

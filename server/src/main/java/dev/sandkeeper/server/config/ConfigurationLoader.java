@@ -116,6 +116,7 @@ public final class ConfigurationLoader {
                 reader.bytes("execution.max-journal-size", 64 * KIB, GIB),
                 reader.duration("execution.max-keep", Duration.ofSeconds(1), Duration.ofDays(7)),
                 reader.integer("execution.max-kept", 1, 100_000),
+                reader.bytes("execution.max-kept-size", MIB, TIB),
                 reader.integer("execution.max-running", 1, 1000),
                 reader.integer("execution.max-contexts", 1, 32),
                 reader.duration(

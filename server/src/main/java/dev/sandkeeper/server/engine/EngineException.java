@@ -36,6 +36,8 @@ public final class EngineException extends RuntimeException {
     /** This sandbox or this call failed. */
     FAILED,
     /** The sandbox is paused, and the call needs it to run: resume it first. */
-    PAUSED
+    PAUSED,
+    /** The context that something was to run in is not there any more. */
+    CONTEXT_GONE
   }
 }

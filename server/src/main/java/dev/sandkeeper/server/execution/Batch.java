@@ -163,12 +163,20 @@ final class Batch implements AutoCloseable {
       if (e.reason() != ErrorReason.SEQUENCE_NOT_KEPT) {
         throw e;
       }
-      // Its journal broke, and what it has of the end is not known.
+      // Its events are gone, but maybe not how it ended.
+      finished = outcome(run);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt(); // the server stops
     }
     return new ExecutionResult.Ran(
         run.executionId(), finished.orElse(LOST), stdout.captured(), stderr.captured(), error);
+  }
+
+  private Optional<ExecutionEvent.Finished> outcome(Run run) {
+    Execution execution = executions.require(principal, run.executionId());
+    return execution
+        .outcome()
+        .map(outcome -> ExecutionEvent.Finished.of(execution.startTime(), outcome));
   }
 
   /** Ends what runs and begins nothing more; returns at once. */

@@ -68,5 +68,11 @@ public sealed interface ExecutionEvent {
    * @param duration from start to end
    * @param cost its share of the sandbox's cost, as far as known at the end
    */
-  record Finished(ExecutionEnd end, Duration duration, NanoUsd cost) implements ExecutionEvent {}
+  record Finished(ExecutionEnd end, Duration duration, NanoUsd cost) implements ExecutionEvent {
+    /** Tells of an outcome. */
+    static Finished of(Instant startTime, Execution.Outcome outcome) {
+      return new Finished(
+          outcome.end(), Duration.between(startTime, outcome.endTime()), outcome.cost());
+    }
+  }
 }

@@ -10,8 +10,9 @@ import java.util.OptionalLong;
  *
  * @param retention what is kept of an execution that does not say
  * @param maxRetention the most that one may ask for
- * @param maxKept how many ended executions have their events kept at most; those go first whose
- *     time is over first
+ * @param maxKept how many ended executions have their events kept at most; those go first that
+ *     ended first
+ * @param maxKeptBytes how many bytes their events and artifacts may have together
  * @param maxRunning how many executions may run in one sandbox at once
  * @param maxContexts how many contexts may be created in one sandbox
  * @param defaultDeadline how long an execution may run when it does not say
@@ -20,6 +21,7 @@ public record ExecutionLimits(
     Retention retention,
     Retention maxRetention,
     int maxKept,
+    long maxKeptBytes,
     int maxRunning,
     int maxContexts,
     Duration defaultDeadline) {

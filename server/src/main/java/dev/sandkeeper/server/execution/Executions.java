@@ -38,6 +38,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
@@ -224,6 +225,16 @@ public final class Executions implements SandboxListener, AutoCloseable {
     kept.find(executionId).ifPresent(live -> live.signal(number));
   }
 
+  /**
+   * Refuses to keep more of an execution than the server allows.
+   *
+   * @param journalBytes what it asks for; empty for the usual
+   * @param keep what it asks for; empty for the usual
+   */
+  public void requireRetention(OptionalLong journalBytes, Optional<Duration> keep) {
+    var _ = limits.retention(journalBytes, keep);
+  }
+
   /** Says whether anything runs in the sandbox, on this server. */
   boolean anyRunningIn(SandboxId sandboxId) {
     return !kept.runningIn(sandboxId).isEmpty();
@@ -311,8 +322,8 @@ public final class Executions implements SandboxListener, AutoCloseable {
     found.sort(Comparator.comparing(LiveExecution::endTime));
     found.forEach(live -> {
       kept.addEnded(live, Duration.between(live.endTime(), clock.now()));
-      // The earlier server was killed before it came to that.
-      Thread.startVirtualThread(live::collectArtifacts);
+      // The earlier server may have been killed before it came to that.
+      Thread.startVirtualThread(live::goOnBehindEnd);
     });
   }
 
@@ -400,7 +411,15 @@ public final class Executions implements SandboxListener, AutoCloseable {
   private static boolean use(LiveSandbox sandbox, LiveExecution live) {
     boolean begun = sandbox.beginUse();
     if (begun) {
-      var _ = live.over().whenComplete((_, _) -> sandbox.endUse());
+      var _ =
+          live.over()
+              .whenComplete((recorded, _) -> {
+                if (recorded) {
+                  sandbox.endUse();
+                } else {
+                  sandbox.abandonUse(); // nothing ran
+                }
+              });
     }
     return begun;
   }
@@ -477,11 +496,15 @@ public final class Executions implements SandboxListener, AutoCloseable {
       live.error(refusedInput(e));
       notStarted(live, ExecutionEnd.Reason.NOT_STARTED);
     } catch (EngineException e) {
+      if (e.kind() == EngineException.Kind.CONTEXT_GONE) {
+        live.error(new CodeError(ErrorReason.CONTEXT_NOT_FOUND.name(), "it was deleted", ""));
+      }
       notStarted(
           live,
-          e.kind() == EngineException.Kind.PAUSED
-              ? ExecutionEnd.Reason.NOT_STARTED
-              : ExecutionEnd.Reason.SANDBOX_ENDED);
+          switch (e.kind()) {
+            case PAUSED, CONTEXT_GONE -> ExecutionEnd.Reason.NOT_STARTED;
+            case FAILED, UNAVAILABLE -> ExecutionEnd.Reason.SANDBOX_ENDED;
+          });
     }
     return new Run(live, reader);
   }

@@ -301,6 +301,16 @@ final class Journal {
     }
   }
 
+  /** Returns how many bytes of events are kept. */
+  long keptBytes() {
+    lock.lock();
+    try {
+      return keptBytes;
+    } finally {
+      lock.unlock();
+    }
+  }
+
   /** Returns the number of the first event still kept. */
   long firstKept() {
     lock.lock();

@@ -80,6 +80,11 @@ final class KeptArtifacts {
     return selection;
   }
 
+  /** Returns how many bytes are kept. */
+  long bytes() {
+    return folder.resolve(ARCHIVE).toFile().length(); // 0 when it is not there
+  }
+
   boolean isPending() {
     return !collected.isDone();
   }
@@ -100,8 +105,14 @@ final class KeptArtifacts {
           folder.resolve(NEW_RESULT), folder.resolve(RESULT), StandardCopyOption.ATOMIC_MOVE);
       settle(result);
     } catch (IOException | RuntimeException e) {
+      var _ = folder.resolve(ARCHIVE).toFile().delete();
       collected.completeExceptionally(e);
     }
+  }
+
+  /** Says that they will never be collected. */
+  void lose() {
+    collected.completeExceptionally(notKept());
   }
 
   private static void write(WritableByteChannel channel, ByteBuffer chunk) {

@@ -7,21 +7,23 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.NavigableSet;
 import java.util.Optional;
-import java.util.Queue;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.PriorityBlockingQueue;
-import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.LongSupplier;
 import java.util.stream.Stream;
 
 /**
  * The executions that run, and those whose events are still kept after their end.
  *
- * <p>Bounded: by time and count after the end, and while they run by what a sandbox may run.
+ * <p>Bounded: by time, count and bytes after the end, and while they run by what a sandbox may run.
+ * Where they are too many those go first that ended first, however long they were to be kept:
+ * nobody can have others' go at once by asking for a long time.
  */
 public final class KeptExecutions {
   private final Path folder;
@@ -29,19 +31,23 @@ public final class KeptExecutions {
   private final LongSupplier nanoTime;
   private final Map<ExecutionId, LiveExecution> kept = new ConcurrentHashMap<>();
   private final Map<SandboxId, Set<LiveExecution>> running = new ConcurrentHashMap<>();
-  private final Queue<Ended> ended =
-      new PriorityBlockingQueue<>(
-          64, (one, other) -> Long.signum(one.overNanos() - other.overNanos()));
 
-  /** How many there are in {@link #ended}, which would count them one by one. */
-  private final AtomicInteger endedCount = new AtomicInteger();
+  // Guarded by this.
+  private final NavigableSet<Ended> byEnd = new TreeSet<>(Comparator.comparing(Ended::number));
+  private final NavigableSet<Ended> byTime =
+      new TreeSet<>(Comparator.comparing(Ended::leftNanos).thenComparing(Ended::number));
+  private final long beginNanos;
+  private long endedCount;
+  private long endedBytes;
 
   /**
    * An execution that is over.
    *
-   * @param overNanos when its events are kept no more, by the monotonic clock
+   * @param number counts those that ended
+   * @param leftNanos when its events are kept no more, from this object's beginning
+   * @param bytes how many it keeps
    */
-  private record Ended(LiveExecution execution, long overNanos) {}
+  private record Ended(LiveExecution execution, long number, long leftNanos, long bytes) {}
 
   /**
    * Begins with nothing but what an earlier server left in the folder, which is kept on by {@link
@@ -54,6 +60,7 @@ public final class KeptExecutions {
     this.folder = folder;
     this.limits = limits;
     this.nanoTime = nanoTime;
+    this.beginNanos = nanoTime.getAsLong();
     try {
       Files.createDirectories(folder);
     } catch (IOException e) {
@@ -79,6 +86,7 @@ public final class KeptExecutions {
     try {
       return KeptArtifacts.begin(folder.resolve(executionId.value()), selection);
     } catch (IOException e) {
+      delete(executionId);
       throw new UncheckedIOException(e);
     }
   }
@@ -129,8 +137,13 @@ public final class KeptExecutions {
   void addEnded(LiveExecution execution, Duration ago) {
     kept.put(execution.execution().executionId(), execution);
     Duration left = execution.journal().retention().keep().minus(ago);
-    ended.add(new Ended(execution, nanoTime.getAsLong() + left.toNanos()));
-    endedCount.incrementAndGet();
+    long leftNanos = nanoTime.getAsLong() - beginNanos + left.toNanos();
+    synchronized (this) {
+      Ended entry = new Ended(execution, endedCount++, leftNanos, execution.keptBytes());
+      byEnd.add(entry);
+      byTime.add(entry);
+      endedBytes += entry.bytes();
+    }
   }
 
   /**
@@ -167,16 +180,28 @@ public final class KeptExecutions {
 
   /** Deletes the events of executions that ended long enough ago, or are too many. */
   public void sweep() {
-    long now = nanoTime.getAsLong();
-    for (Ended first = ended.peek();
-        first != null && (first.overNanos() - now < 0 || endedCount.get() > limits.maxKept());
-        first = ended.peek()) {
-      if (ended.remove(first)) {
-        endedCount.decrementAndGet();
-        kept.remove(first.execution().execution().executionId());
-        first.execution().journal().delete();
-      }
+    for (Optional<Ended> gone = next(); gone.isPresent(); gone = next()) {
+      LiveExecution execution = gone.get().execution();
+      kept.remove(execution.execution().executionId());
+      execution.journal().delete();
     }
+  }
+
+  /** Takes out one whose events are to go. The one that ended last stays, whatever its size. */
+  private synchronized Optional<Ended> next() {
+    Optional<Ended> gone = Optional.empty();
+    if (!byTime.isEmpty() && byTime.first().leftNanos() < nanoTime.getAsLong() - beginNanos) {
+      gone = Optional.of(byTime.first());
+    } else if (byEnd.size() > limits.maxKept()
+        || (byEnd.size() > 1 && endedBytes > limits.maxKeptBytes())) {
+      gone = Optional.of(byEnd.first());
+    }
+    gone.ifPresent(entry -> {
+      byTime.remove(entry);
+      byEnd.remove(entry);
+      endedBytes -= entry.bytes();
+    });
+    return gone;
   }
 
   private void end(LiveExecution execution, boolean recorded) {

@@ -10,7 +10,6 @@ import dev.sandkeeper.server.sandbox.Sandbox;
 import dev.sandkeeper.server.telemetry.LogKeys;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
-import java.time.Duration;
 import java.time.Instant;
 import java.util.Map;
 import java.util.Optional;
@@ -102,6 +101,21 @@ final class LiveExecution implements ExecutionListener {
     artifacts.filter(KeptArtifacts::isPending).ifPresent(kept -> kept.collect(collector));
   }
 
+  /** Returns how many bytes of its events and artifacts are kept. */
+  long keptBytes() {
+    return journal.keptBytes() + artifacts.map(KeptArtifacts::bytes).orElse(0L);
+  }
+
+  /** Completes what is to follow its end, of one that was over when it was found. */
+  void goOnBehindEnd() {
+    done.complete(true);
+    try {
+      collectArtifacts();
+    } finally {
+      over.complete(true);
+    }
+  }
+
   /** Sets the handle by which it is signalled. */
   void startedAs(EngineExecution handle) {
     engineExecution.complete(handle);
@@ -112,6 +126,7 @@ final class LiveExecution implements ExecutionListener {
     try {
       journal.delete();
     } finally {
+      artifacts.ifPresent(KeptArtifacts::lose);
       done.complete(false);
       over.complete(false);
     }
@@ -178,11 +193,17 @@ final class LiveExecution implements ExecutionListener {
           outcomeRecorder.record(this, broken ? ExecutionEnd.of(ExecutionEnd.Reason.LOST) : end);
       recorded = outcome.isPresent();
       if (outcome.isPresent()) {
+        // Before anybody knows of the end and changes the files: the next cell begins when this
+        // one's
+        // end is acknowledged.
+        collectArtifacts();
         kept.run();
-        collectArtifacts(); // before anybody knows of the end, and changes the files
         appendFinished(outcome.get());
       }
     } finally {
+      if (!recorded) {
+        artifacts.ifPresent(KeptArtifacts::lose);
+      }
       done.complete(recorded);
       over.complete(recorded);
       // Of what ends while the server stops, the next one hears the end, and has the events.
@@ -194,11 +215,7 @@ final class LiveExecution implements ExecutionListener {
 
   /** Adds the last event, unless it is there: a server may be killed before it comes to that. */
   void appendFinished(Execution.Outcome outcome) {
-    appendOrBreak(
-        new ExecutionEvent.Finished(
-            outcome.end(),
-            Duration.between(execution.startTime(), outcome.endTime()),
-            outcome.cost()));
+    appendOrBreak(ExecutionEvent.Finished.of(execution.startTime(), outcome));
   }
 
   private void appendOrBreak(ExecutionEvent event) {

@@ -34,6 +34,11 @@ final class Activity {
     touch();
   }
 
+  /** Ends a use that came to nothing, as if it had not been. */
+  synchronized void abandon() {
+    uses--;
+  }
+
   /** Counts anew from now. */
   synchronized void touch() {
     idleSince = clock.now();

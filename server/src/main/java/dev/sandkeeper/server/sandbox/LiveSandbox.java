@@ -96,6 +96,11 @@ public final class LiveSandbox {
     activity.end();
   }
 
+  /** Ends a use that came to nothing: the sandbox was idle all the while. */
+  public void abandonUse() {
+    activity.abandon();
+  }
+
   /** Says whether its end has begun. */
   boolean ending() {
     return end.get() != null;

@@ -21,6 +21,8 @@ public final class Sandboxes {
   private static final Set<SandboxState> OWNED =
       Set.copyOf(EnumSet.of(SandboxState.PENDING, SandboxState.RUNNING, SandboxState.PAUSED));
 
+  private static final Duration UNSETTLED_DELAY = Duration.ofSeconds(2);
+
   private final String nodeId;
   private final SandboxRepository repository;
   private final LiveSandboxes live;
@@ -230,6 +232,14 @@ public final class Sandboxes {
       return ender.end(found.get(), EndReason.TERMINATED, grace, Optional.of(principal));
     }
     Sandbox sandbox = require(principal, sandboxId);
+    if (sandbox.state() == SandboxState.STOPPING && !isElsewhere(sandbox)) {
+      throw SandkeeperException.of(
+              ErrorReason.DATABASE_UNAVAILABLE,
+              "The sandbox is ended, but its books could not be closed yet; the server goes on with"
+                  + " it.")
+          .with("sandboxId", sandboxId)
+          .retryAfter(UNSETTLED_DELAY);
+    }
     if (!SandboxState.FINAL.contains(sandbox.state())) {
       throw notRunning(sandbox);
     }

@@ -134,6 +134,7 @@ final class ConfigurationLoaderTest {
                 8 << 20,
                 Duration.ofHours(2),
                 10,
+                2L << 30,
                 4,
                 3,
                 Duration.ofMinutes(1),

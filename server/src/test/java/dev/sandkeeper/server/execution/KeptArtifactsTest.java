@@ -6,12 +6,16 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.SandkeeperException;
 import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -66,6 +70,39 @@ class KeptArtifactsTest {
                 assertThat(refusal).hasMessage("Too much.");
               });
     }
+    assertThat(folder.resolve("artifacts.tar")).doesNotExist();
+  }
+
+  @Test
+  void whoWaitsForWhatIsNeverCollectedIsTold() throws Exception {
+    KeptArtifacts kept = KeptArtifacts.begin(folder, SELECTION);
+    CompletableFuture<Void> reader =
+        CompletableFuture.runAsync(() -> {
+          try {
+            var _ = bytes(kept, new AtomicInteger());
+          } catch (InterruptedException e) {
+            throw new AssertionError(e);
+          }
+        });
+
+    kept.lose();
+
+    assertThatThrownBy(() -> reader.get(1, TimeUnit.MINUTES))
+        .cause()
+        .isInstanceOfSatisfying(
+            SandkeeperException.class,
+            refusal -> assertThat(refusal.reason()).isEqualTo(ErrorReason.ARTIFACTS_NOT_KEPT));
+  }
+
+  @Test
+  void whatCannotBeWrittenLeavesNothing() throws Exception {
+    KeptArtifacts kept = KeptArtifacts.begin(folder, SELECTION);
+    kept.collect((_, chunk) -> {
+      chunk.accept(ByteBuffer.wrap(new byte[1000]));
+      throw new UncheckedIOException(new IOException("no space left"));
+    });
+
+    assertThat(kept.bytes()).isZero();
     assertThat(folder.resolve("artifacts.tar")).doesNotExist();
   }
 

@@ -41,6 +41,15 @@ class ActivityTest {
   }
 
   @Test
+  void aUseThatCameToNothingChangesNothing() {
+    pass(9_000);
+    assertThat(activity.begin()).isTrue();
+    activity.abandon();
+    pass(999);
+    assertThat(activity.whenIdleFor(TIMEOUT)).contains(now.plusMillis(1));
+  }
+
+  @Test
   void countsAnewWhenTouched() {
     pass(9_999);
     activity.touch();

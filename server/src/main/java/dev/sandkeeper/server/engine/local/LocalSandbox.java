@@ -216,7 +216,7 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
         .target(id, code.language())
         .orElseThrow(() ->
             new EngineException(
-                EngineException.Kind.FAILED,
+                EngineException.Kind.CONTEXT_GONE,
                 "the sandbox has no context " + id + " of " + code.language()));
   }
 

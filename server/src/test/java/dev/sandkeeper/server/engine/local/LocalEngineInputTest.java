@@ -277,7 +277,7 @@ class LocalEngineInputTest {
             !EngineFixture.run(sandbox, EngineFixture.bash("pgrep -x sleep")).stdout().isEmpty());
     sent = send(shell, sent, "\u001a");
     await().until(() -> recording.stdout().contains("Stopped"));
-    sent = send(shell, sent, "kill %1; echo $((6 * 7))\n");
+    sent = send(shell, sent, "kill %1; wait %1; echo $((6 * 7))\n");
     await().until(() -> recording.stdout().contains("42\r\n"));
     send(shell, sent, "exit 5\n");
 
