@@ -161,7 +161,8 @@ record Interpreters(
 
   /** Only a run of it tells what Node.js can do. */
   private static boolean takesTypesOut(Path node) {
-    String question = "process.exit(typeof require('module').stripTypeScriptTypes !== 'function')";
+    String question =
+        "process.exit(typeof require('module').stripTypeScriptTypes === 'function' ? 0 : 1)";
     try {
       Process process =
           new ProcessBuilder(node.toString(), "-e", question)

@@ -6,7 +6,6 @@ import dev.sandkeeper.server.engine.EngineContexts;
 import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.ExecutionSpec.Language;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -195,7 +194,7 @@ final class LocalContexts implements EngineContexts {
 
   private static EngineContext context(String line) {
     String[] parts = line.split(SEPARATOR, -1);
-    String folder = new String(Base64.getDecoder().decode(parts[3]), StandardCharsets.UTF_8);
+    String folder = FileNames.decode(Base64.getDecoder().decode(parts[3]));
     return new EngineContext(
         new ContextId(parts[0]),
         Language.valueOf(parts[1]),

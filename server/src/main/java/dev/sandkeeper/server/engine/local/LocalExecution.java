@@ -369,7 +369,7 @@ final class LocalExecution implements EngineExecution {
           command.argv().forEach(argument -> fields.add("argv", argument));
       case ExecutionSpec.Code code -> fields.add("source", code.source());
     }
-    target.folder().ifPresent(path -> fields.add("folder", path));
+    target.folder().ifPresent(path -> fields.add("folder", FileNames.encode(path)));
     spec.workingDirectory().ifPresent(path -> fields.add("cwd", FileNames.encode(path)));
     spec.stdio()
         .terminal()

@@ -39,7 +39,11 @@ final class Skeleton {
           "os-release",
           "mime.types",
           "matplotlibrc",
-          "R",
+          // Not what an administrator has for all of R, which may have passwords.
+          "R/Renviron",
+          "R/ldpaths",
+          "R/Makeconf",
+          "R/repositories",
           "fonts",
           "terminfo");
 

@@ -117,7 +117,12 @@ final class JavaContext {
     System.setErr(stream(FileDescriptor.err));
     JavaContext context = new JavaContext(channel());
     Signal.handle(new Signal("INT"), signal -> context.interrupt());
-    context.serve();
+    try {
+      context.serve();
+    } finally {
+      // Threads of the user's would keep a process that runs no cell any more.
+      Runtime.getRuntime().halt(FAILED);
+    }
   }
 
   private static PrintStream stream(FileDescriptor descriptor) {
@@ -192,7 +197,14 @@ final class JavaContext {
       interrupted = false;
     }
     send(STARTED, cells * CELL);
-    int code = evaluate(source);
+    int code;
+    try {
+      code = evaluate(source);
+    } catch (VirtualMachineError e) {
+      // Of the compiler, which runs here: of code too deep or too large for it.
+      send(ERROR, 0, e.getClass().getName(), "the compiler could not take the code", e.toString());
+      code = FAILED;
+    }
     synchronized (this) {
       running = false;
       notifyAll();

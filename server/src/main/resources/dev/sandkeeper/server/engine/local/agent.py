@@ -2098,6 +2098,9 @@ def become_python(channel_fd, settings, folder):
         return
     become_user(settings)
     drop_capabilities()
+    # What the user may write to is looked into with the user's rights only.
+    sys.path.insert(0, "")
+    sys.path.append("%s/.local/lib/python%d.%d/site-packages" % (HOME, *sys.version_info[:2]))
     # Its own files in /proc are the user's again; the agent's rights are gone by now.
     prctl(PR_SET_DUMPABLE, 1)
     gc.enable()
@@ -2143,9 +2146,7 @@ def prepare_interpreter():
     # What `site` would do, without the .pth files of the host.
     site.setquit()
     site.sethelper()
-    version = "python%d.%d" % sys.version_info[:2]
-    folders = site.getsitepackages() + ["%s/.local/lib/%s/site-packages" % (HOME, version)]
-    sys.path[:] = [""] + [path for path in sys.path if path] + folders
+    sys.path[:] = [path for path in sys.path if path] + site.getsitepackages()
     sys.argv[:] = [""]
     main = type(sys)("__main__")
     main.__builtins__ = builtins
@@ -2860,10 +2861,10 @@ class Agent:
 
     def tend_zygote(self):
         """Has the next Python context's supervisor made ahead, with the template's modules loaded."""
-        if self.zygote is None:
-            program, agent = load_program("sandkeeper_zygote"), sys.modules[__name__]
-            self.zygote = program.Zygote(agent, DRIVERS[PYTHON], self.settings)
         try:
+            if self.zygote is None:
+                program, agent = load_program("sandkeeper_zygote"), sys.modules[__name__]
+                self.zygote = program.Zygote(agent, DRIVERS[PYTHON], self.settings)
             self.zygote.tend()
         except OSError as error:
             log("zygote: %s" % error)

@@ -2,7 +2,8 @@
 # folder, and sends it one cell after the other over descriptor 3. R 4.0 or newer, base packages only.
 #
 # R opens no socket that is there already, so a `cat` stands before and behind it. What code breaks is its
-# own context, which the agent then replaces. Nothing of this stands in the user's environment.
+# own context, which the agent then replaces. Nothing of this stands in the user's environment, and what is
+# used of R's base is copied, as a function of the user's may have the name of any of it.
 local({
   REQUEST <- "trap '' INT; exec cat <&3"
   REPLY <- "trap '' INT; exec cat >&3"
@@ -15,9 +16,11 @@ local({
   MAX_RESULT_CHARS <- 128 * 1024
   MAX_TRACEBACK_CHARS <- 32 * 1024
   MAX_VALUE_CHARS <- 8 * 1024
+  MAX_NAME_CHARS <- 256L
   MAX_CALLS <- 100L
   MAX_BUNDLE_BYTES <- 1000 * 1000
   MAX_PICTURES <- 64L
+  MAX_CELL_BYTES <- 8 * 1024 * 1024
   MAX_ROWS <- 1000L
   MAX_COLUMNS <- 100L
   MAX_CELL_CHARS <- 1000L
@@ -92,16 +95,18 @@ local({
 
   show <- function(value) {
     text <- utils::capture.output(if (isS4(value)) methods::show(value) else print(value))
-    fields <- list("text/plain", cut(text, MAX_RESULT_CHARS))
+    text <- cut(text, MAX_RESULT_CHARS)
+    fields <- list("text/plain", text)
     if (is.data.frame(value)) {
-      more <- tryCatch(representations(value), error = function(problem) list())
+      room <- MAX_BUNDLE_BYTES - nchar(enc2utf8(text), "bytes")
+      more <- tryCatch(representations(value, room), error = function(problem) list())
       fields <- c(fields, more)
     }
     send(RESULT, 0L, fields = fields)
   }
 
   # A data frame's first rows and columns as data and as HTML, as far as there is room.
-  representations <- function(frame) {
+  representations <- function(frame, room) {
     rows <- min(nrow(frame), MAX_ROWS)
     part <- frame[seq_len(rows), seq_len(min(ncol(frame), MAX_COLUMNS)), drop = FALSE]
     names <- substr(names(part), 1L, MAX_CELL_CHARS)
@@ -122,7 +127,7 @@ local({
       "</table>"
     )
     found <- list(TABLE, table, "text/html", html)
-    if (sum(nchar(c(table, html), "bytes")) > MAX_BUNDLE_BYTES) found[1:2][nchar(table, "bytes") <= MAX_BUNDLE_BYTES] else found
+    if (sum(nchar(c(table, html), "bytes")) <= room) found else found[1:2][nchar(table, "bytes") <= room]
   }
 
   # Joins what columns have in each row.
@@ -178,11 +183,15 @@ local({
     }
     own <<- integer()
     files <- list.files(pictures, full.names = TRUE)
-    for (file in utils::head(files, MAX_PICTURES)) {
-      if (file.size(file) > 0 && file.size(file) <= MAX_BUNDLE_BYTES) {
-        picture <- readBin(file, "raw", file.size(file))
-        send(RESULT, 0L, fields = list("text/plain", "<plot>", "image/png", picture))
-      }
+    files <- files[file.size(files) > 0]
+    fit <- file.size(files) <= MAX_BUNDLE_BYTES & seq_along(files) <= MAX_PICTURES
+    fit <- fit & cumsum(ifelse(fit, file.size(files), 0)) <= MAX_CELL_BYTES
+    for (file in files[fit]) {
+      picture <- readBin(file, "raw", file.size(file))
+      send(RESULT, 0L, fields = list("text/plain", "<plot>", "image/png", picture))
+    }
+    if (!all(fit)) {
+      cat("Plots are left out:", sum(!fit), "of", length(files), "are too large or too many.\n", file = stderr())
     }
     unlink(files)
   }
@@ -269,7 +278,7 @@ local({
       heading <- paste0("Error in ", substr(deparse(call, nlines = 1L)[1L], 1L, 200L), " ")
     }
     text <- c(paste0(heading, ": ", value), trace(calls))
-    send(ERROR, 0L, fields = list(class(problem)[1L], value, cut(text, MAX_TRACEBACK_CHARS)))
+    send(ERROR, 0L, fields = list(substr(class(problem)[1L], 1L, MAX_NAME_CHARS), value, cut(text, MAX_TRACEBACK_CHARS)))
   }
 
   # What `traceback()` would show: the last call first, each with its place in a cell.
@@ -314,4 +323,4 @@ local({
     code <- run(source)
     send(FINISHED, number, code)
   })
-})
+}, envir = list2env(mget(ls(baseenv(), all.names = TRUE), baseenv()), parent = globalenv()))

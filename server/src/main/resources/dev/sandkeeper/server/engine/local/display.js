@@ -83,13 +83,13 @@ function representations(value) {
 }
 
 function encode(type, data) {
-  if (data instanceof Uint8Array) {
-    return Buffer.from(data);
-  }
-  if (typeof data === 'string') {
-    return Buffer.from(data, BINARY.has(type) ? 'base64' : 'utf8');
-  }
   try {
+    if (data instanceof Uint8Array) {
+      return Buffer.from(data);
+    }
+    if (typeof data === 'string') {
+      return Buffer.from(data, BINARY.has(type) ? 'base64' : 'utf8');
+    }
     return Buffer.from(JSON.stringify(data));
   } catch {
     return null;

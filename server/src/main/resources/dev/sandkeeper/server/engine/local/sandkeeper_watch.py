@@ -64,8 +64,8 @@ def watch(path, recursive, limit, listener):
         )
         for change in tree.changes(events):
             listener.change(*change)
-        if there and any(mask & IN_Q_OVERFLOW for _, mask, _, _ in events):
-            # Folders may have come and gone unseen.
+        if there and (tree.is_unsure or any(mask & IN_Q_OVERFLOW for _, mask, _, _ in events)):
+            # Folders may have come and gone unseen, or have other names.
             tree.close()
             tree = Tree(root, recursive, limit)
             listener.change(b"OVERFLOW", root, None)
@@ -79,6 +79,8 @@ class Tree:
         self.recursive = recursive
         self.limit = limit
         self.folders = {}
+        # Whether a folder may be elsewhere than is known here.
+        self.is_unsure = False
         self.fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self.fd < 0:
             raise failed()
@@ -181,9 +183,10 @@ class Tree:
             libc.inotify_rm_watch(self.fd, wd)
 
     def rename(self, top, target):
-        # What was at the new path is replaced, and a folder only when it was empty.
+        # What was at the new path is replaced, if it was empty, or else at the old one now.
         for wd in self.at_or_below(target):
             del self.folders[wd]
+            self.is_unsure = True
         for wd in self.at_or_below(top):
             self.folders[wd] = target + self.folders[wd][len(top) :]
 

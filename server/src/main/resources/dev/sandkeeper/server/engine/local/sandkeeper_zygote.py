@@ -83,8 +83,12 @@ class Zygote:
 
     def hear(self):
         """Learns who the spare supervisor is, or that there will be none."""
+        if self.news_fd() < 0:
+            return  # the one that had news was taken or dropped meanwhile
         try:
             told = self.spare.recv(32)
+        except BlockingIOError:
+            return
         except OSError:
             told = b""
         if told:

@@ -76,13 +76,25 @@ function loadModule(file) {
   vm.runInContext(fs.readFileSync(file, 'utf8'), realm, file);
   const translate = vm.runInContext(`(${translateByModule})(module.exports)`, realm);
   return (source) => {
-    const { text, map, message, line, column } = parse(translate(source));
+    const { text, map, message, line, column } = parse(attempted(translate, source));
     if (message) {
       const excerpt = `:${line + 1}\n${source.split('\n')[line]}\n${' '.repeat(column)}^`;
       throw new Untranslatable(SyntaxError, message, excerpt);
     }
     return { text, map: parse(map) };
   };
+}
+
+/** What the module cannot take, such as code too deep for its stack, is an error of the code. */
+function attempted(translate, source) {
+  try {
+    return translate(source);
+  } catch (error) {
+    if (error?.code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED') {
+      throw error;
+    }
+    throw new Untranslatable(RangeError, String(error?.message), '');
+  }
 }
 
 /** Runs in the module's realm, and exchanges texts only. */

@@ -141,6 +141,21 @@ class LocalEngineContextsTest {
   }
 
   @Test
+  void aContextsFolderMayHaveAnyName() throws Exception {
+    EngineFixture.run(sandbox, EngineFixture.bash("mkdir $'b\\xe9'"));
+    EngineContext context =
+        new EngineContext(
+            new ContextId("bytes"), Language.PYTHON, Optional.of("b\uEFE9"), Optional.of(TIME));
+    sandbox.contexts().create(context, 16);
+
+    assertThat(run("bytes", "import os\nos.getcwdb()").results())
+        .containsEntry("text/plain", "b'/home/user/b\\xe9'");
+    fixture.restart();
+    sandbox = fixture.engine().adopt(sandbox.id(), 7).orElseThrow();
+    assertThat(sandbox.contexts().list()).contains(context);
+  }
+
+  @Test
   void interruptEndsTheCellAndKeepsTheVariables() throws Exception {
     create("a", Language.PYTHON);
     run("a", "x = 1");

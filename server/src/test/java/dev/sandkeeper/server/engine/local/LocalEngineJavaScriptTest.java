@@ -161,7 +161,8 @@ class LocalEngineJavaScriptTest extends CellsOfOneLanguage {
         "return 5",
         "return { get 'text/html'() { throw 1 } }",
         "const all = {}; all.all = all; return { 'a/b': all }",
-        "return { 'a/b': 1n }"
+        "return { 'a/b': 1n }",
+        "return { 'image/png': Object.create(Uint8Array.prototype) }"
       })
   void whatGoesWrongInShowingLeavesTheText(String body) throws Exception {
     Recording recording = run("({ [Symbol.for('Jupyter.display')]() { %s } })".formatted(body));

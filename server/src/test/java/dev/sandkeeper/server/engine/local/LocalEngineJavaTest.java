@@ -54,6 +54,19 @@ class LocalEngineJavaTest extends CellsOfOneLanguage {
   }
 
   @Test
+  void codeTooDeepForTheCompilerIsAnError() throws Exception {
+    run(
+        "int kept = 4; var pool = java.util.concurrent.Executors.newFixedThreadPool(1);"
+            + " pool.submit(() -> {});");
+
+    CodeError error = error("int x = 1" + "+1".repeat(20_000) + ";");
+
+    assertThat(error.name()).isEqualTo("java.lang.StackOverflowError");
+    assertThat(result("kept + 1")).isEqualTo("5");
+    run("pool.shutdown()");
+  }
+
+  @Test
   void declarationsSurviveAndTheLastValueIsTheResult() throws Exception {
     Recording recording =
         run(

@@ -111,6 +111,47 @@ class LocalEngineRTest extends CellsOfOneLanguage {
   }
 
   @Test
+  void aFunctionMayHaveTheNameOfOneOfRs() throws Exception {
+    try (EngineFixtureSandbox other = new EngineFixtureSandbox(fixture)) {
+      String names =
+          "c paste paste0 lapply vapply length flush writeBin readBin list cat unlist seq_len nchar"
+              + " substr identical rev sum file.size ifelse";
+      run(
+          other.sandbox(),
+          "for (n in strsplit('%s', ' ')[[1]]) assign(n, function(...) stop('mine'), globalenv())"
+              .formatted(names));
+
+      Recording recording = run(other.sandbox(), "base::cat('on\\n'); data.frame(x = 1)");
+
+      assertThat(recording.stdout()).isEqualTo("on\n");
+      assertThat(recording.errors()).isEmpty();
+      assertThat(run(other.sandbox(), "sum(1)").errors().getFirst().value()).isEqualTo("mine");
+    }
+  }
+
+  @Test
+  void methodsOfTheUsersShowValues() throws Exception {
+    run("print.mine <- function(x, ...) cat('shown\\n')");
+    assertThat(result("structure(1, class = 'mine')")).isEqualTo("shown");
+  }
+
+  @Test
+  void whatIsTooLargeIsLeftOut() throws Exception {
+    run("kept <- 5");
+    Recording frame = run("data.frame(matrix(round(runif(50000), 2), 1000))");
+    assertThat(frame.results()).containsKey("text/plain");
+    assertThat(
+            error(
+                    "stop(structure(class = c(strrep('x', 400), 'error', 'condition'), list(message = 'm')))")
+                .name())
+        .hasSize(256);
+
+    Recording plots = run("for (i in 1:70) plot(1); invisible()");
+    assertThat(plots.stderr()).contains("Plots are left out: 6 of 70");
+    assertThat(result("kept")).isEqualTo("[1] 5");
+  }
+
+  @Test
   void plotIsAPicture() throws Exception {
     Recording recording = run("plot(1:10, main = 'title'); invisible(1)");
 
@@ -168,7 +209,7 @@ class LocalEngineRTest extends CellsOfOneLanguage {
   void hugeResultsAndErrorsAreCut() throws Exception {
     assertThat(result("strrep('y', 1e7)")).hasSizeBetween(1_000, 1_000_000);
     assertThat(result("1:1e6")).hasSizeBetween(1_000, 1_000_000);
-    CodeError error = error("stop(strrep('x', 2e6))");
+    CodeError error = error("stop(strrep('x', 5000))");
     assertThat(error.value().length()).isLessThan(20_000);
     assertThat(error.traceback().length()).isLessThan(70_000);
     assertThat(error("deep <- function(n) deep(n + 1)\ndeep(1)").traceback().length())

@@ -40,6 +40,16 @@ class LocalEngineTypeScriptTest extends CellsOfOneLanguage {
   }
 
   @Test
+  void codeTooDeepForTheModuleIsAnError() throws Exception {
+    run("let kept: number = 4");
+
+    CodeError error = error("let deep: number = " + "(".repeat(20_000) + "1" + ")".repeat(20_000));
+
+    assertThat(error.name()).isIn("RangeError", "SyntaxError");
+    assertThat(result("kept + 1")).isEqualTo("5");
+  }
+
+  @Test
   void declarationsSurviveAndTheLastValueIsTheResult() throws Exception {
     run(
         """

@@ -120,6 +120,21 @@ class LocalEngineWatchTest {
   }
 
   @Test
+  void foldersThatAreExchangedAreToldAsLost() throws Exception {
+    bash("mkdir -p swapped/a swapped/b");
+    try (Watch watch = new Watch("swapped", true)) {
+      bash(
+          "python3 -c \"import ctypes; print(ctypes.CDLL(None).renameat2("
+              + "-100, b'swapped/a', -100, b'swapped/b', 2))\"");
+      watch.until(change -> change.type() == FileChange.Type.OVERFLOW);
+      bash("touch swapped/a/in-a swapped/b/in-b swapped/last");
+
+      assertThat(watch.until(change -> change.path().endsWith("/last")))
+          .contains("CREATE a/in-a", "CREATE b/in-b");
+    }
+  }
+
+  @Test
   void aRecursiveWatchHasABound() throws Exception {
     bash("mkdir -p many/1/2/3 many/4");
 

@@ -240,6 +240,23 @@ class LocalEngineZygoteTest {
   }
 
   @Test
+  void killedAtAnyMomentItTakesNothingWithIt() throws Exception {
+    run(context(), "1");
+    for (int i = 0; i < 15; i++) {
+      String busy = context();
+      int supervisor =
+          Integer.parseInt(run(busy, "import os\nos.getppid()").results().get("text/plain"));
+      // The zygote and whatever it has made or is about to.
+      ofAgent().stream()
+          .filter(pid -> insideOf(pid) != 1 && insideOf(pid) != supervisor)
+          .forEach(pid -> ProcessHandle.of(pid).ifPresent(ProcessHandle::destroyForcibly));
+
+      assertThat(run(busy, "'on'").results()).containsEntry("text/plain", "'on'");
+      sandbox.contexts().delete(new ContextId(busy));
+    }
+  }
+
+  @Test
   void itLivesThroughPausesAndRestartsOfTheServer() throws Exception {
     loadedContext();
     sandbox.pause();
