@@ -33,9 +33,9 @@ public final class KeptExecutions {
   private final Map<SandboxId, Set<LiveExecution>> running = new ConcurrentHashMap<>();
 
   // Guarded by this.
-  private final NavigableSet<Ended> byEnd = new TreeSet<>(Comparator.comparing(Ended::number));
+  private final NavigableSet<Ended> byEnd = new TreeSet<>(Comparator.comparingLong(Ended::number));
   private final NavigableSet<Ended> byTime =
-      new TreeSet<>(Comparator.comparing(Ended::leftNanos).thenComparing(Ended::number));
+      new TreeSet<>(Comparator.comparingLong(Ended::leftNanos).thenComparingLong(Ended::number));
   private final long beginNanos;
   private long endedCount;
   private long endedBytes;

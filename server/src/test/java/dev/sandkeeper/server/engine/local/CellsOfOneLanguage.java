@@ -1,12 +1,17 @@
 package dev.sandkeeper.server.engine.local;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assumptions.assumeThat;
 
 import dev.sandkeeper.server.engine.CodeError;
 import dev.sandkeeper.server.engine.EngineExecution;
 import dev.sandkeeper.server.engine.EngineSandbox;
 import dev.sandkeeper.server.engine.ExecutionSpec.Language;
+import dev.sandkeeper.server.engine.SandboxSpec;
 import java.time.Duration;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
 
 /**
  * What the tests of a language have in common: a sandbox of theirs, and code in its default
@@ -15,6 +20,9 @@ import java.time.Duration;
 abstract class CellsOfOneLanguage {
   static final Duration LONG = Duration.ofSeconds(60);
 
+  /** The least that the service gives. */
+  private static final int MEMORY_MIB = 512;
+
   static EngineFixture fixture;
   static EngineSandbox sandbox;
 
@@ -22,6 +30,36 @@ abstract class CellsOfOneLanguage {
 
   CellsOfOneLanguage(Language language) {
     this.language = language;
+  }
+
+  @BeforeAll
+  static void create() throws Exception {
+    fixture = new EngineFixture();
+    SandboxSpec usual = EngineFixture.spec();
+    sandbox =
+        fixture
+            .engine()
+            .create(
+                new SandboxSpec(
+                    usual.id(),
+                    1,
+                    1,
+                    MEMORY_MIB,
+                    64,
+                    64,
+                    usual.environment(),
+                    usual.imports(),
+                    usual.paid()));
+  }
+
+  @AfterAll
+  static void destroy() throws Exception {
+    fixture.close();
+  }
+
+  @BeforeEach
+  void requireLanguage() {
+    assumeThat(sandbox.languages()).as("an interpreter in /usr").contains(language);
   }
 
   Recording run(String source) throws Exception {

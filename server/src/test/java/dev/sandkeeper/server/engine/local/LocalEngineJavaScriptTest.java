@@ -2,7 +2,6 @@ package dev.sandkeeper.server.engine.local;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
-import static org.assertj.core.api.Assumptions.assumeThat;
 import static org.awaitility.Awaitility.await;
 
 import dev.sandkeeper.server.base.ExecutionId;
@@ -15,15 +14,12 @@ import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionEnd.Reason;
 import dev.sandkeeper.server.engine.ExecutionSpec;
 import dev.sandkeeper.server.engine.ExecutionSpec.Language;
-import dev.sandkeeper.server.engine.SandboxSpec;
 import dev.sandkeeper.server.engine.Stdio;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -37,25 +33,6 @@ class LocalEngineJavaScriptTest extends CellsOfOneLanguage {
 
   LocalEngineJavaScriptTest() {
     super(Language.JAVASCRIPT);
-  }
-
-  @BeforeAll
-  static void create() throws Exception {
-    fixture = new EngineFixture();
-    sandbox = fixture.engine().create(leastOfTheService());
-    assumeThat(sandbox.languages()).as("Node.js in /usr").contains(Language.JAVASCRIPT);
-  }
-
-  @AfterAll
-  static void destroy() throws Exception {
-    fixture.close();
-  }
-
-  /** A sandbox with the least memory that the service gives. */
-  private static SandboxSpec leastOfTheService() {
-    SandboxSpec usual = EngineFixture.spec();
-    return new SandboxSpec(
-        usual.id(), 1, 1, 512, 64, 64, usual.environment(), List.of(), usual.paid());
   }
 
   @Test

@@ -1,7 +1,6 @@
 package dev.sandkeeper.server.engine.local;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assumptions.assumeThat;
 import static org.awaitility.Awaitility.await;
 
 import dev.sandkeeper.server.base.ContextId;
@@ -10,10 +9,7 @@ import dev.sandkeeper.server.engine.EngineExecution;
 import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionEnd.Reason;
 import dev.sandkeeper.server.engine.ExecutionSpec.Language;
-import dev.sandkeeper.server.engine.SandboxSpec;
 import java.time.Duration;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -25,32 +21,6 @@ class LocalEngineJavaTest extends CellsOfOneLanguage {
 
   LocalEngineJavaTest() {
     super(Language.JAVA);
-  }
-
-  @BeforeAll
-  static void create() throws Exception {
-    fixture = new EngineFixture();
-    SandboxSpec usual = EngineFixture.spec();
-    sandbox =
-        fixture
-            .engine()
-            .create(
-                new SandboxSpec(
-                    usual.id(),
-                    1,
-                    1,
-                    512,
-                    64,
-                    64,
-                    usual.environment(),
-                    usual.imports(),
-                    usual.paid()));
-    assumeThat(sandbox.languages()).as("a JDK in /usr").contains(Language.JAVA);
-  }
-
-  @AfterAll
-  static void destroy() throws Exception {
-    fixture.close();
   }
 
   @Test

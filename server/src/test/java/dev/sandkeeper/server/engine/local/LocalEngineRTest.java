@@ -1,7 +1,6 @@
 package dev.sandkeeper.server.engine.local;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assumptions.assumeThat;
 import static org.awaitility.Awaitility.await;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -13,8 +12,6 @@ import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionEnd.Reason;
 import dev.sandkeeper.server.engine.ExecutionSpec.Language;
 import java.time.Duration;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -26,18 +23,6 @@ class LocalEngineRTest extends CellsOfOneLanguage {
 
   LocalEngineRTest() {
     super(Language.R);
-  }
-
-  @BeforeAll
-  static void create() throws Exception {
-    fixture = new EngineFixture();
-    sandbox = fixture.create();
-    assumeThat(sandbox.languages()).as("R in /usr").contains(Language.R);
-  }
-
-  @AfterAll
-  static void destroy() throws Exception {
-    fixture.close();
   }
 
   @Test

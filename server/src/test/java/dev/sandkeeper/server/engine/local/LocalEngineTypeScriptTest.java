@@ -1,7 +1,6 @@
 package dev.sandkeeper.server.engine.local;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assumptions.assumeThat;
 import static org.awaitility.Awaitility.await;
 
 import dev.sandkeeper.server.engine.CodeError;
@@ -10,8 +9,6 @@ import dev.sandkeeper.server.engine.EngineExecution;
 import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionSpec.Language;
 import java.time.Duration;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -23,20 +20,6 @@ class LocalEngineTypeScriptTest extends CellsOfOneLanguage {
 
   LocalEngineTypeScriptTest() {
     super(Language.TYPESCRIPT);
-  }
-
-  @BeforeAll
-  static void create() throws Exception {
-    fixture = new EngineFixture();
-    sandbox = fixture.create();
-    assumeThat(sandbox.languages())
-        .as("Node.js that takes types out, or the module typescript, in /usr")
-        .contains(Language.TYPESCRIPT);
-  }
-
-  @AfterAll
-  static void destroy() throws Exception {
-    fixture.close();
   }
 
   @Test
