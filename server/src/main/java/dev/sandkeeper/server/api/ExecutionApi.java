@@ -31,7 +31,6 @@ import dev.sandkeeper.v1.SignalExecutionRequest;
 import dev.sandkeeper.v1.SignalExecutionResponse;
 import dev.sandkeeper.v1.TestCodeRequest;
 import dev.sandkeeper.v1.TestCodeResponse;
-import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import java.util.List;
 
@@ -161,7 +160,7 @@ final class ExecutionApi extends ExecutionServiceGrpc.ExecutionServiceImplBase {
     Principal principal = calls.begin(Scope.READ);
     calls.validate(request);
     SentBytes sent = new SentBytes();
-    send(
+    openStreams.send(
         principal,
         observer,
         sender -> {
@@ -181,7 +180,7 @@ final class ExecutionApi extends ExecutionServiceGrpc.ExecutionServiceImplBase {
     Principal principal = calls.begin(Scope.RUN);
     calls.validate(request);
     List<Task> tasks = TaskMapper.fromProto(request);
-    send(
+    openStreams.send(
         principal,
         observer,
         sender ->
@@ -199,7 +198,7 @@ final class ExecutionApi extends ExecutionServiceGrpc.ExecutionServiceImplBase {
     Principal principal = calls.begin(Scope.RUN);
     calls.validate(request);
     List<TestCase> cases = TestMapper.fromProto(request);
-    send(
+    openStreams.send(
         principal,
         observer,
         sender ->
@@ -210,17 +209,5 @@ final class ExecutionApi extends ExecutionServiceGrpc.ExecutionServiceImplBase {
                 TestMapper.languages(request),
                 request.getMaxConcurrency(),
                 result -> sender.send(TestMapper.toProto(result))));
-  }
-
-  /** What sends the messages of a stream. */
-  @FunctionalInterface
-  private interface Sending<R> {
-    /** Sends them all, and leaves off when it is interrupted. */
-    void to(PacedSender<R> sender) throws InterruptedException;
-  }
-
-  private <R> void send(Principal principal, StreamObserver<R> observer, Sending<R> sending) {
-    PacedSender<R> sender = new PacedSender<>((ServerCallStreamObserver<R>) observer);
-    sender.start(() -> openStreams.run(principal, () -> sending.to(sender)));
   }
 }

@@ -27,7 +27,6 @@ import dev.sandkeeper.v1.WatchDirectoryRequest;
 import dev.sandkeeper.v1.WatchDirectoryResponse;
 import dev.sandkeeper.v1.WriteFileRequest;
 import dev.sandkeeper.v1.WriteFileResponse;
-import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import java.util.UUID;
 import org.jspecify.annotations.Nullable;
@@ -53,9 +52,7 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
   public void readFile(ReadFileRequest request, StreamObserver<ReadFileResponse> observer) {
     Principal principal = calls.begin(Scope.READ);
     calls.validate(request);
-    PacedSender<ReadFileResponse> sender =
-        new PacedSender<>((ServerCallStreamObserver<ReadFileResponse>) observer);
-    sender.start(() -> openStreams.run(principal, () -> send(principal, request, sender)));
+    openStreams.send(principal, observer, sender -> send(principal, request, sender));
   }
 
   @Override
@@ -63,9 +60,7 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
       CollectArtifactsRequest request, StreamObserver<CollectArtifactsResponse> observer) {
     Principal principal = calls.begin(Scope.READ);
     calls.validate(request);
-    PacedSender<CollectArtifactsResponse> sender =
-        new PacedSender<>((ServerCallStreamObserver<CollectArtifactsResponse>) observer);
-    sender.start(() -> openStreams.run(principal, () -> send(principal, request, sender)));
+    openStreams.send(principal, observer, sender -> send(principal, request, sender));
   }
 
   private void send(
@@ -208,27 +203,25 @@ final class FileApi extends FileServiceGrpc.FileServiceImplBase {
       WatchDirectoryRequest request, StreamObserver<WatchDirectoryResponse> observer) {
     Principal principal = calls.begin(Scope.READ);
     calls.validate(request);
-    PacedSender<WatchDirectoryResponse> sender =
-        new PacedSender<>((ServerCallStreamObserver<WatchDirectoryResponse>) observer);
-    sender.start(() ->
-        openStreams.run(
-            principal,
-            () ->
-                files.watch(
-                    principal,
-                    new SandboxId(request.getSandboxId()),
-                    request.getPath(),
-                    request.getRecursive(),
-                    directory ->
-                        sender.send(
-                            WatchDirectoryResponse.newBuilder()
-                                .setDirectory(FileMapper.toProto(directory))
-                                .build()),
-                    change ->
-                        sender.send(
-                            WatchDirectoryResponse.newBuilder()
-                                .setChange(FileMapper.toProto(change))
-                                .build()))));
+    openStreams.send(
+        principal,
+        observer,
+        sender ->
+            files.watch(
+                principal,
+                new SandboxId(request.getSandboxId()),
+                request.getPath(),
+                request.getRecursive(),
+                directory ->
+                    sender.send(
+                        WatchDirectoryResponse.newBuilder()
+                            .setDirectory(FileMapper.toProto(directory))
+                            .build()),
+                change ->
+                    sender.send(
+                        WatchDirectoryResponse.newBuilder()
+                            .setChange(FileMapper.toProto(change))
+                            .build())));
   }
 
   /**

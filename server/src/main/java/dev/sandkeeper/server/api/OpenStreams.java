@@ -4,6 +4,8 @@ import dev.sandkeeper.server.access.ApiKeys;
 import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.Principal;
 import dev.sandkeeper.server.base.SandkeeperException;
+import io.grpc.stub.ServerCallStreamObserver;
+import io.grpc.stub.StreamObserver;
 import java.time.Duration;
 import java.util.HashSet;
 import java.util.List;
@@ -43,6 +45,17 @@ public final class OpenStreams {
     void run() throws InterruptedException;
   }
 
+  /**
+   * What sends the messages of a call that stays open.
+   *
+   * @param <R> a message
+   */
+  @FunctionalInterface
+  interface Sending<R> {
+    /** Sends them all, and leaves off when it is interrupted. */
+    void to(PacedSender<R> sender) throws InterruptedException;
+  }
+
   /** A call that is open. Closing it says that it is over, however it ended. */
   public final class Registration implements AutoCloseable {
     private final String keyId;
@@ -63,6 +76,14 @@ public final class OpenStreams {
         lock.unlock();
       }
     }
+  }
+
+  /**
+   * Sends a call's messages on a thread of its own, as {@link #run} does its work; returns at once.
+   */
+  <R> void send(Principal principal, StreamObserver<R> observer, Sending<R> sending) {
+    PacedSender<R> sender = new PacedSender<>((ServerCallStreamObserver<R>) observer);
+    sender.start(() -> run(principal, () -> sending.to(sender)));
   }
 
   /**

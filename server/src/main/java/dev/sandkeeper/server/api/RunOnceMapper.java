@@ -64,8 +64,9 @@ final class RunOnceMapper {
       ExecutionMapper.requireNoContext("code", proto.getCode());
       execute.setCode(proto.getCode());
     }
-    ExecutionSpec.Run run = ExecutionMapper.run(execute.build());
-    Stdio stdio = ExecutionMapper.stdio(execute.build());
+    ExecuteRequest built = execute.build();
+    ExecutionSpec.Run run = ExecutionMapper.run(built);
+    Stdio stdio = ExecutionMapper.stdio(built);
     return sandboxId ->
         new ExecutionRequest(
             sandboxId,

@@ -64,9 +64,7 @@ final class TestMapper {
             proto.getStdin().toByteArray(),
             timeLimit),
         expectation(sandboxId, path, proto, timeLimit),
-        proto.getMemoryLimitBytes() == 0
-            ? OptionalLong.empty()
-            : OptionalLong.of(proto.getMemoryLimitBytes()));
+        ExecutionMapper.given(proto.getMemoryLimitBytes()));
   }
 
   private static TestCase.Expectation expectation(

@@ -54,7 +54,7 @@ public final class EngineFileException extends RuntimeException {
     UPLOAD_BUSY,
     /** Less of the upload has come than it is to go on behind. */
     UPLOAD_OFFSET,
-    /** The machine's kernel has no more watches to give. */
+    /** More folders are to be watched than may be, or than the machine's kernel has watches for. */
     TOO_MANY_WATCHES,
     /** Empty, too long, with NUL or a {@code ..} component. */
     INVALID_PATH,

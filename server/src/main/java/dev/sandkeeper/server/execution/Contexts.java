@@ -199,7 +199,7 @@ public final class Contexts {
     try {
       return use.apply(sandbox.engine().contexts());
     } catch (EngineException e) {
-      throw sandboxes.unusable(sandbox, e);
+      throw sandboxes.unusable(sandbox.sandbox(), e);
     }
   }
 

@@ -128,11 +128,7 @@ public final class ExecutionInputs {
     } catch (EngineInputException e) {
       throw refused(executionId, e).causedBy(e);
     } catch (EngineException e) {
-      SandkeeperException refusal =
-          e.kind() == EngineException.Kind.PAUSED
-              ? sandboxes.paused(sandbox.sandboxId())
-              : sandboxes.notRunning(sandbox);
-      throw refusal.causedBy(e);
+      throw sandboxes.unusable(sandbox, e);
     }
   }
 

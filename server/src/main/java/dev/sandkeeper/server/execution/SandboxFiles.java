@@ -466,7 +466,7 @@ public final class SandboxFiles {
     } catch (EngineFileException e) {
       throw refused(e);
     } catch (EngineException e) {
-      throw sandboxes.unusable(sandbox, e);
+      throw sandboxes.unusable(sandbox.sandbox(), e);
     }
   }
 

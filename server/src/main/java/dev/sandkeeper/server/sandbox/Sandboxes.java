@@ -160,11 +160,11 @@ public final class Sandboxes {
   }
 
   /** Returns what says that a live sandbox could not be used after all. */
-  public SandkeeperException unusable(LiveSandbox sandbox, EngineException cause) {
+  public SandkeeperException unusable(Sandbox sandbox, EngineException cause) {
     SandkeeperException refusal =
         cause.kind() == EngineException.Kind.PAUSED
-            ? paused(sandbox.id())
-            : notRunning(sandbox.sandbox());
+            ? paused(sandbox.sandboxId())
+            : notRunning(sandbox);
     return refusal.causedBy(cause);
   }
 

@@ -2458,12 +2458,10 @@ def collect_files(channel, request, path):
 
 def with_archives(work):
     """Does work on archives, and makes what is wrong with them a fault."""
-    sys.path.append(PROGRAMS)
-    import sandkeeper_archives
-
+    archives = load_program("sandkeeper_archives")
     try:
-        return work(sandkeeper_archives)
-    except sandkeeper_archives.BadArchive as error:
+        return work(archives)
+    except archives.BadArchive as error:
         raise Fault(b"BAD_ARCHIVE", os.fsencode(error.entry)) from None
     except OverflowError as error:
         raise Fault(b"TOO_LARGE", os.fsencode(str(error))) from None
@@ -2680,13 +2678,11 @@ class WatchListener:
 
 
 def watch_folder(channel, request, path):
-    sys.path.append(PROGRAMS)
-    import sandkeeper_watch
-
+    program = load_program("sandkeeper_watch")
     recursive, limit = request["recursive"][0] == b"1", int(request["limit"][0])
     try:
-        sandkeeper_watch.watch(path, recursive, limit, WatchListener(channel, path))
-    except sandkeeper_watch.TooMany:
+        program.watch(path, recursive, limit, WatchListener(channel, path))
+    except program.TooMany:
         raise Fault(b"TOO_MANY_WATCHES") from None
     channel.send(DONE)
 
