@@ -115,6 +115,8 @@ BEGIN
   SELECT s.sandbox_id, v_month, s.until_time, s.paused_ms, s.exact, coalesce(r.amount, 0)
   FROM segment s LEFT JOIN record r ON r.sandbox_id = s.sandbox_id;
 
+  DELETE FROM reconciliation r WHERE r.check_time < v_end;
+
   -- From here on everybody waits, until the commit.
   LOCK TABLE cost_record IN ACCESS EXCLUSIVE MODE;
   EXECUTE format('DROP TABLE %I', v_partition);
@@ -126,6 +128,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ledger_close_month IS
-  'Drops the cost records and segments of the oldest month there is, if it ended at p_before or earlier, and writes what the invariants need in their place. CLOSED; NONE (no month is that old); OPEN_HOLD (something may still be booked in the month) or NOT_FOLDED (a record of it is not rolled up yet): then nothing changed, and it can be tried again.';
+  'Drops the cost records and segments of the oldest month there is, if it ended at p_before or earlier, and writes what the invariants need in their place; what was compared with engines by then goes too. CLOSED; NONE (no month is that old); OPEN_HOLD (something may still be booked in the month) or NOT_FOLDED (a record of it is not rolled up yet): then nothing changed, and it can be tried again.';
 REVOKE EXECUTE ON FUNCTION ledger_close_month FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ledger_close_month TO sandkeeper_server;

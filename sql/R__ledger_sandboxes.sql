@@ -2,7 +2,8 @@
 --
 -- How it stays right under concurrency (READ COMMITTED): every function is VOLATILE plpgsql, so each of its statements sees what
 -- was committed before it; it first locks, then runs set statements. Locks are taken in one order everywhere: the tenant's
--- advisory lock (shared; a change of limits takes it alone), the sandbox, its hold, the counters by limit and period. Every
+-- advisory lock (shared; a change of limits takes it alone), the sandbox, its hold, the engine's advisory lock where its places
+-- are bounded, the counters by limit and period. Every
 -- counter update repeats its guard in the WHERE, and a CHECK stands behind it. Time is always a parameter, cut to whole
 -- milliseconds.
 
@@ -10,11 +11,12 @@ SET LOCAL check_function_bodies = off;
 
 CREATE OR REPLACE FUNCTION ledger_admit(
   p_tenant_id text, p_organisation_id text, p_user_id text, p_conversation_id text, p_agent_id text,
-  p_request_id uuid, p_sandbox_id text, p_tier text, p_cpu_cores int, p_memory_mib int,
+  p_request_id uuid, p_sandbox_id text, p_tier text, p_engine text, p_engine_capacity int, p_cpu_cores int, p_memory_mib int,
   p_lease_ms bigint, p_stop_time_ms bigint, p_now timestamptz
 ) RETURNS TABLE (
   outcome text, hold_id bigint, sandbox_id text, paid_until timestamptz, amount_nano_usd bigint,
-  limit_id bigint, scope text, scope_id text, resource text, period text, remaining bigint, needed bigint, reset_time timestamptz
+  limit_id bigint, scope text, scope_id text, resource text, period text, remaining bigint, needed bigint, reset_time timestamptz,
+  occupied int
 ) LANGUAGE plpgsql VOLATILE ROWS 1 SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
@@ -63,7 +65,12 @@ BEGIN
   END IF;
   sandbox_id := p_sandbox_id;
 
-  IF v_priced <> p_lease_ms + p_stop_time_ms THEN
+  IF p_engine_capacity IS NOT NULL THEN
+    occupied := engine_occupied(p_engine);
+  END IF;
+  IF occupied >= p_engine_capacity THEN
+    outcome := 'ENGINE_FULL';
+  ELSIF v_priced <> p_lease_ms + p_stop_time_ms THEN
     outcome := 'NO_PRICE';
   ELSE
     SELECT * INTO v_miss
@@ -94,7 +101,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ledger_admit IS
-  'Admits a new sandbox: sets money aside for its first lease and the time to stop, and takes its place, on every limit of every scope it is in, or on none. outcome: GRANTED; REPLAYED (the request was admitted before, sandbox_id says for what); OTHER_KIND (the request id was used for another kind of spend); GONE (it was used for a sandbox that ended in a month that is closed); DENIED (by the limit named; nothing changed); NO_PRICE (nothing changed). The caller inserts the sandbox in the same transaction.';
+  'Admits a new sandbox: sets money aside for its first lease and the time to stop, and takes its place, on every limit of every scope it is in, or on none. outcome: GRANTED; REPLAYED (the request was admitted before, sandbox_id says for what); OTHER_KIND (the request id was used for another kind of spend); GONE (it was used for a sandbox that ended in a month that is closed); DENIED (by the limit named; nothing changed); ENGINE_FULL (occupied of p_engine_capacity places of the engine are taken; nothing changed); NO_PRICE (nothing changed). p_engine_capacity: null for no bound. The caller inserts the sandbox in the same transaction.';
 
 CREATE OR REPLACE FUNCTION ledger_fits(
   p_hold hold, p_booked_at timestamptz[], p_booked bigint[], p_tier text, p_from timestamptz, p_until timestamptz, p_exact_cost_nano_usd numeric
@@ -117,10 +124,10 @@ COMMENT ON FUNCTION ledger_fits IS 'Whether a hold over this span would be grant
 
 CREATE OR REPLACE FUNCTION ledger_renew(
   p_sandbox_id text, p_generation bigint, p_cpu_micros bigint, p_memory_mib_millis bigint, p_peak_memory_bytes bigint,
-  p_lease_ms bigint, p_now timestamptz, p_state text
+  p_lease_ms bigint, p_now timestamptz, p_state text, p_engine_capacity int
 ) RETURNS TABLE (
   outcome text, paid_until timestamptz, limit_id bigint, scope text, scope_id text, resource text, period text, remaining bigint, needed bigint,
-  reset_time timestamptz
+  reset_time timestamptz, occupied int
 ) LANGUAGE plpgsql VOLATILE ROWS 1 SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
@@ -150,6 +157,15 @@ BEGIN
     outcome := 'FENCED';
     RETURN NEXT;
     RETURN;
+  END IF;
+
+  IF v_hold.paused AND p_state = 'RUNNING' AND p_engine_capacity IS NOT NULL THEN
+    occupied := engine_occupied(v_sandbox.engine);
+    IF occupied >= p_engine_capacity THEN
+      outcome := 'ENGINE_FULL';
+      RETURN NEXT;
+      RETURN;
+    END IF;
   END IF;
 
   v_now := greatest(v_now, v_sandbox.metered_until);
@@ -228,7 +244,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ledger_renew IS
-  'Meters a sandbox up to now, in the state it was in, and renews its lease in the state p_state, never past its expiry. p_state: PAUSED or RUNNING, to pause or to resume it, or the state it is in; null for as it is. outcome: RENEWED; SHORTENED (the limit named pays for no more); REFUSED (paid_until stays as it was; who was to be paused is, who was to be resumed stays paused); FENCED (neither running nor paused, or another generation; nothing changed).';
+  'Meters a sandbox up to now, in the state it was in, and renews its lease in the state p_state, never past its expiry. p_state: PAUSED or RUNNING, to pause or to resume it, or the state it is in; null for as it is. outcome: RENEWED; SHORTENED (the limit named pays for no more); REFUSED (paid_until stays as it was; who was to be paused is, who was to be resumed stays paused); ENGINE_FULL (who was to be resumed stays paused, as occupied of p_engine_capacity places of its engine are taken; nothing changed); FENCED (neither running nor paused, or another generation; nothing changed).';
 
 CREATE OR REPLACE FUNCTION ledger_settle(
   p_sandbox_id text, p_generation bigint, p_cpu_micros bigint, p_memory_mib_millis bigint, p_peak_memory_bytes bigint,

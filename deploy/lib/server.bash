@@ -5,6 +5,7 @@
 server_jar=$root/server/target/server.jar
 client_jar=$root/client-java/target/client-java-0.1.0-SNAPSHOT.jar
 bench_jar=$root/deploy/bench-runner/target/bench.jar
+aot_folder=$root/target/aot
 readonly JAVA_FLAGS=(--enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow)
 
 # The processes this script started and has not seen end.
@@ -96,12 +97,13 @@ find_aot_cache() {
   local stamp cache
   # The JVM takes a cache for the very jars only that it was made with.
   read -r stamp _ < <(stat -c '%n %s %y' "$server_jar" "$root"/server/target/lib/*.jar | sha256sum)
-  cache=$root/target/server-${stamp:0:16}.aot
+  cache=$aot_folder/server-${stamp:0:16}.aot
   aot_flags=("-Xlog:aot*=off")
   if [ -f "$cache" ]; then
     aot_flags+=(-XX:AOTCache="$cache")
   else
-    rm -f "$root"/target/server-*.aot*
+    mkdir -p "$aot_folder"
+    rm -f "$aot_folder"/server-*.aot*
     learning=$cache.$$.part
     aot_flags+=(-XX:AOTCacheOutput="$learning")
   fi
@@ -111,12 +113,17 @@ find_aot_cache() {
 # and then used again: the process does not grow with what passes through it.
 readonly HEAP_FLAGS=(-Xmx512m -XX:+UseSerialGC -Xmn64m)
 
-# Sets server_command: the program that is the server, as it is shipped.
+# Sets server_command: the program that is the server, as it is shipped, for the data folder that the environment names.
 find_server_command() {
   local aot_flags
   find_aot_cache
-  # It dies with who started it, however that ends.
-  server_command=(setpriv --pdeathsig TERM "$JAVA_HOME/bin/java" "${JAVA_FLAGS[@]}" "${aot_flags[@]}" "${HEAP_FLAGS[@]}"
+  server_command=("$root/deploy/lib/confine")
+  # Only while it learns can it write to what the next one starts from.
+  if [ -n "$learning" ]; then server_command+=(--writable "$aot_folder"); fi
+  # It dies with who started it, however that ends. Java does not know TMPDIR.
+  # shellcheck disable=SC2016  # For the inner shell.
+  server_command+=(setpriv --pdeathsig TERM sh -c 'exec "$0" -Djava.io.tmpdir="$TMPDIR" "$@"'
+    "$JAVA_HOME/bin/java" "${JAVA_FLAGS[@]}" "${aot_flags[@]}" "${HEAP_FLAGS[@]}"
     -cp "$server_jar:$root/server/target/lib/*" dev.sandkeeper.server.Main)
 }
 

@@ -42,6 +42,8 @@ type Client struct {
 	Contexts sandkeeperv1.ContextServiceClient
 	// Templates lists the templates.
 	Templates sandkeeperv1.TemplateServiceClient
+	// Engines shows what runs the sandboxes.
+	Engines sandkeeperv1.EngineServiceClient
 	// Pricing keeps the prices.
 	Pricing sandkeeperv1.PricingServiceClient
 	// Quotas keeps the limits.
@@ -50,6 +52,8 @@ type Client struct {
 	Costs sandkeeperv1.CostServiceClient
 	// Webhooks sends alerts to webhooks.
 	Webhooks sandkeeperv1.WebhookServiceClient
+	// Secrets keeps secrets by name.
+	Secrets sandkeeperv1.SecretServiceClient
 	// Audit shows and verifies who did what.
 	Audit sandkeeperv1.AuditServiceClient
 	// Admin keeps tenants and API keys.
@@ -130,10 +134,12 @@ func Connect(target, key string, options ...Option) (*Client, error) {
 		Files:       sandkeeperv1.NewFileServiceClient(connection),
 		Contexts:    sandkeeperv1.NewContextServiceClient(connection),
 		Templates:   sandkeeperv1.NewTemplateServiceClient(connection),
+		Engines:     sandkeeperv1.NewEngineServiceClient(connection),
 		Pricing:     sandkeeperv1.NewPricingServiceClient(connection),
 		Quotas:      sandkeeperv1.NewQuotaServiceClient(connection),
 		Costs:       sandkeeperv1.NewCostServiceClient(connection),
 		Webhooks:    sandkeeperv1.NewWebhookServiceClient(connection),
+		Secrets:     sandkeeperv1.NewSecretServiceClient(connection),
 		Audit:       sandkeeperv1.NewAuditServiceClient(connection),
 		Admin:       sandkeeperv1.NewAdminServiceClient(connection),
 		connection:  connection,

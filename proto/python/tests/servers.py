@@ -93,6 +93,7 @@ class FakeServer(SandboxServiceServicer, FileServiceServicer):
     RunOnce, WatchDirectory, CollectArtifacts = Execute, ReadFile, ReadFile
     ListDirectory = Stat = Remove = MakeDirectory = Move = GetUpload = CreateSandbox
     GetSandbox = ListSandboxes = PauseSandbox = ResumeSandbox = TerminateSandbox = GetSandboxUsage = CreateSandbox
+    ExposePort = CreateSandbox
 
     def _play(self, request: Any, context: Any, response: Callable[..., Any]) -> Iterator[Any]:
         self._note(request, context)

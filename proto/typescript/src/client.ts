@@ -13,6 +13,7 @@ import { AuditService } from "./gen/sandkeeper/v1/audit_service_pb.js";
 import { ContextService } from "./gen/sandkeeper/v1/context_service_pb.js";
 import type { ListCostRecordsRequestSchema, ListCostRecordsResponse } from "./gen/sandkeeper/v1/cost_service_pb.js";
 import { CostService } from "./gen/sandkeeper/v1/cost_service_pb.js";
+import { EngineService } from "./gen/sandkeeper/v1/engine_service_pb.js";
 import type { Language } from "./gen/sandkeeper/v1/execution_pb.js";
 import { ExecutionService } from "./gen/sandkeeper/v1/execution_service_pb.js";
 import { FileService } from "./gen/sandkeeper/v1/file_service_pb.js";
@@ -22,6 +23,7 @@ import { QuotaService } from "./gen/sandkeeper/v1/quota_service_pb.js";
 import type { Sandbox, SandboxUsage } from "./gen/sandkeeper/v1/sandbox_pb.js";
 import type { CreateSandboxRequestSchema } from "./gen/sandkeeper/v1/sandbox_service_pb.js";
 import { ExecuteRequestSchema, SandboxService } from "./gen/sandkeeper/v1/sandbox_service_pb.js";
+import { SecretService } from "./gen/sandkeeper/v1/secret_service_pb.js";
 import { TemplateService } from "./gen/sandkeeper/v1/template_service_pb.js";
 import { WebhookService } from "./gen/sandkeeper/v1/webhook_service_pb.js";
 import { retry } from "./retry.js";
@@ -93,6 +95,8 @@ export class Client {
   readonly contexts: Stub<typeof ContextService>;
   /** Lists the templates. */
   readonly templates: Stub<typeof TemplateService>;
+  /** Shows what runs the sandboxes. */
+  readonly engines: Stub<typeof EngineService>;
   /** Keeps the prices. */
   readonly pricing: Stub<typeof PricingService>;
   /** Keeps the limits. */
@@ -101,6 +105,8 @@ export class Client {
   readonly costs: Stub<typeof CostService>;
   /** Sends alerts to webhooks. */
   readonly webhooks: Stub<typeof WebhookService>;
+  /** Keeps secrets by name. */
+  readonly secrets: Stub<typeof SecretService>;
   /** Shows and verifies who did what. */
   readonly audit: Stub<typeof AuditService>;
   /** Keeps tenants and API keys. */
@@ -120,10 +126,12 @@ export class Client {
     this.files = createClient(FileService, this.#transport);
     this.contexts = createClient(ContextService, this.#transport);
     this.templates = createClient(TemplateService, this.#transport);
+    this.engines = createClient(EngineService, this.#transport);
     this.pricing = createClient(PricingService, this.#transport);
     this.quotas = createClient(QuotaService, this.#transport);
     this.costs = createClient(CostService, this.#transport);
     this.webhooks = createClient(WebhookService, this.#transport);
+    this.secrets = createClient(SecretService, this.#transport);
     this.audit = createClient(AuditService, this.#transport);
     this.admin = createClient(AdminService, this.#transport);
   }

@@ -3,6 +3,7 @@ package dev.sandkeeper.client;
 import dev.sandkeeper.v1.Code;
 import dev.sandkeeper.v1.Command;
 import dev.sandkeeper.v1.ExecuteRequest;
+import dev.sandkeeper.v1.ExposePortResponse;
 import dev.sandkeeper.v1.Language;
 import dev.sandkeeper.v1.Sandbox;
 import dev.sandkeeper.v1.SandboxUsage;
@@ -97,6 +98,16 @@ public final class SandboxHandle implements AutoCloseable {
    */
   public Sandbox resume() {
     return client.resumeSandbox(id);
+  }
+
+  /**
+   * Makes a URL by which a port can be reached for a while, by whoever has it.
+   *
+   * @param port the one that a program in the sandbox listens on, 1 to 65535
+   * @param validity how long the URL is good, 1 s to 24 h
+   */
+  public ExposePortResponse exposePort(int port, Duration validity) {
+    return client.exposePort(id, port, validity);
   }
 
   /** Ends the sandbox at once and returns it as it is then; one that has ended stays as it is. */

@@ -20,18 +20,26 @@ import dev.sandkeeper.v1.CreateCreditRequest;
 import dev.sandkeeper.v1.CreateModelPriceRequest;
 import dev.sandkeeper.v1.CreatePriceRequest;
 import dev.sandkeeper.v1.CreateSandboxRequest;
+import dev.sandkeeper.v1.CreateTemplateRequest;
 import dev.sandkeeper.v1.CreateTenantRequest;
 import dev.sandkeeper.v1.CreateWebhookRequest;
 import dev.sandkeeper.v1.CreateWebhookResponse;
 import dev.sandkeeper.v1.DeleteContextRequest;
 import dev.sandkeeper.v1.DeleteLimitRequest;
+import dev.sandkeeper.v1.DeleteSecretRequest;
+import dev.sandkeeper.v1.DeleteTemplateRequest;
 import dev.sandkeeper.v1.DeleteWebhookRequest;
 import dev.sandkeeper.v1.Delivery;
+import dev.sandkeeper.v1.Engine;
+import dev.sandkeeper.v1.EngineDrift;
+import dev.sandkeeper.v1.EngineServiceGrpc;
 import dev.sandkeeper.v1.EstimateCostRequest;
 import dev.sandkeeper.v1.EstimateCostResponse;
 import dev.sandkeeper.v1.ExecuteRequest;
 import dev.sandkeeper.v1.Execution;
 import dev.sandkeeper.v1.ExecutionServiceGrpc;
+import dev.sandkeeper.v1.ExposePortRequest;
+import dev.sandkeeper.v1.ExposePortResponse;
 import dev.sandkeeper.v1.FileServiceGrpc;
 import dev.sandkeeper.v1.GetCostReportRequest;
 import dev.sandkeeper.v1.GetExecutionRequest;
@@ -41,6 +49,7 @@ import dev.sandkeeper.v1.GetQuotaRequest;
 import dev.sandkeeper.v1.GetQuotaResponse;
 import dev.sandkeeper.v1.GetSandboxRequest;
 import dev.sandkeeper.v1.GetSandboxUsageRequest;
+import dev.sandkeeper.v1.GetTemplateRequest;
 import dev.sandkeeper.v1.Hold;
 import dev.sandkeeper.v1.InterruptContextRequest;
 import dev.sandkeeper.v1.InvariantViolation;
@@ -55,6 +64,9 @@ import dev.sandkeeper.v1.ListCostRecordsRequest;
 import dev.sandkeeper.v1.ListCostRecordsResponse;
 import dev.sandkeeper.v1.ListDeliveriesRequest;
 import dev.sandkeeper.v1.ListDeliveriesResponse;
+import dev.sandkeeper.v1.ListEngineDriftsRequest;
+import dev.sandkeeper.v1.ListEngineDriftsResponse;
+import dev.sandkeeper.v1.ListEnginesRequest;
 import dev.sandkeeper.v1.ListExecutionsRequest;
 import dev.sandkeeper.v1.ListExecutionsResponse;
 import dev.sandkeeper.v1.ListLimitsRequest;
@@ -63,6 +75,7 @@ import dev.sandkeeper.v1.ListModelPricesRequest;
 import dev.sandkeeper.v1.ListPricesRequest;
 import dev.sandkeeper.v1.ListSandboxesRequest;
 import dev.sandkeeper.v1.ListSandboxesResponse;
+import dev.sandkeeper.v1.ListSecretsRequest;
 import dev.sandkeeper.v1.ListTemplatesRequest;
 import dev.sandkeeper.v1.ListWebhooksRequest;
 import dev.sandkeeper.v1.LlmCost;
@@ -85,14 +98,18 @@ import dev.sandkeeper.v1.RunOnceRequest;
 import dev.sandkeeper.v1.Sandbox;
 import dev.sandkeeper.v1.SandboxServiceGrpc;
 import dev.sandkeeper.v1.SandboxUsage;
+import dev.sandkeeper.v1.Secret;
+import dev.sandkeeper.v1.SecretServiceGrpc;
 import dev.sandkeeper.v1.SendInputRequest;
 import dev.sandkeeper.v1.SendTestAlertRequest;
 import dev.sandkeeper.v1.SetLimitRequest;
+import dev.sandkeeper.v1.SetSecretRequest;
 import dev.sandkeeper.v1.SettleRequest;
 import dev.sandkeeper.v1.SignalExecutionRequest;
 import dev.sandkeeper.v1.Template;
 import dev.sandkeeper.v1.TemplateServiceGrpc;
 import dev.sandkeeper.v1.TerminateSandboxRequest;
+import dev.sandkeeper.v1.UpdateTemplateRequest;
 import dev.sandkeeper.v1.VerifyAuditChainRequest;
 import dev.sandkeeper.v1.VerifyAuditChainResponse;
 import dev.sandkeeper.v1.Webhook;
@@ -137,10 +154,12 @@ public final class SandkeeperClient implements AutoCloseable {
   private final ContextServiceGrpc.ContextServiceBlockingV2Stub contexts;
   private final FileServiceGrpc.FileServiceBlockingV2Stub files;
   private final TemplateServiceGrpc.TemplateServiceBlockingV2Stub templates;
+  private final EngineServiceGrpc.EngineServiceBlockingV2Stub engines;
   private final PricingServiceGrpc.PricingServiceBlockingV2Stub pricing;
   private final QuotaServiceGrpc.QuotaServiceBlockingV2Stub quotas;
   private final CostServiceGrpc.CostServiceBlockingV2Stub costs;
   private final WebhookServiceGrpc.WebhookServiceBlockingV2Stub webhooks;
+  private final SecretServiceGrpc.SecretServiceBlockingV2Stub secrets;
   private final AuditServiceGrpc.AuditServiceBlockingV2Stub audit;
   private final AdminServiceGrpc.AdminServiceBlockingV2Stub admin;
 
@@ -152,11 +171,13 @@ public final class SandkeeperClient implements AutoCloseable {
     this.executions = ExecutionServiceGrpc.newBlockingV2Stub(channel);
     this.files = FileServiceGrpc.newBlockingV2Stub(channel);
     this.templates = TemplateServiceGrpc.newBlockingV2Stub(channel);
+    this.engines = EngineServiceGrpc.newBlockingV2Stub(channel);
     this.pricing = PricingServiceGrpc.newBlockingV2Stub(channel);
     this.quotas = QuotaServiceGrpc.newBlockingV2Stub(channel);
     this.costs = CostServiceGrpc.newBlockingV2Stub(channel);
     this.contexts = ContextServiceGrpc.newBlockingV2Stub(channel);
     this.webhooks = WebhookServiceGrpc.newBlockingV2Stub(channel);
+    this.secrets = SecretServiceGrpc.newBlockingV2Stub(channel);
     this.audit = AuditServiceGrpc.newBlockingV2Stub(channel);
     this.admin = AdminServiceGrpc.newBlockingV2Stub(channel);
   }
@@ -269,6 +290,22 @@ public final class SandkeeperClient implements AutoCloseable {
             .setGrace(Times.toProto(grace))
             .build();
     return calls.repeatable(sandboxes, s -> s.terminateSandbox(request)).getSandbox();
+  }
+
+  /**
+   * Makes a URL by which a port of a sandbox can be reached for a while, by whoever has it.
+   *
+   * @param port the one that a program in it listens on, 1 to 65535
+   * @param validity how long the URL is good, 1 s to 24 h
+   */
+  public ExposePortResponse exposePort(String sandboxId, int port, Duration validity) {
+    ExposePortRequest request =
+        ExposePortRequest.newBuilder()
+            .setSandboxId(sandboxId)
+            .setPort(port)
+            .setValidity(Times.toProto(validity))
+            .build();
+    return calls.repeatable(sandboxes, s -> s.exposePort(request));
   }
 
   /** Returns what a sandbox used and what was booked for it, running or ended. */
@@ -452,10 +489,58 @@ public final class SandkeeperClient implements AutoCloseable {
     return new SandboxFiles(calls, streams, files, sandboxId);
   }
 
+  /** Returns the engines of the server and how they stand. Needs the scope admin. */
+  public List<Engine> listEngines() {
+    ListEnginesRequest request = ListEnginesRequest.getDefaultInstance();
+    return calls.repeatable(engines, s -> s.listEngines(request)).getEnginesList();
+  }
+
+  /**
+   * Returns what came of comparing bills with the engines' records, newest first, page by page.
+   * Needs the scope admin.
+   */
+  public Stream<EngineDrift> listEngineDrifts(ListEngineDriftsRequest request) {
+    return Pages.stream(
+        request.getPageToken(),
+        token ->
+            calls.repeatable(
+                engines, s -> s.listEngineDrifts(request.toBuilder().setPageToken(token).build())),
+        ListEngineDriftsResponse::getEngineDriftsList,
+        ListEngineDriftsResponse::getNextPageToken);
+  }
+
   /** Returns the templates, sorted by name. */
   public List<Template> listTemplates() {
     ListTemplatesRequest request = ListTemplatesRequest.getDefaultInstance();
     return calls.repeatable(templates, s -> s.listTemplates(request)).getTemplatesList();
+  }
+
+  /** Returns a template. */
+  public Template getTemplate(String name) {
+    GetTemplateRequest request = GetTemplateRequest.newBuilder().setName(name).build();
+    return calls.repeatable(templates, s -> s.getTemplate(request)).getTemplate();
+  }
+
+  /**
+   * Makes a template; needs a key with the scope admin.
+   *
+   * @param template what it says; absent fields are those of {@code base} as it comes
+   */
+  public Template createTemplate(String name, Template template) {
+    CreateTemplateRequest request =
+        CreateTemplateRequest.newBuilder().setName(name).setTemplate(template).build();
+    return calls.once(templates, s -> s.createTemplate(request)).getTemplate();
+  }
+
+  /** Changes some fields of a template, or all; needs a key with the scope admin. */
+  public Template updateTemplate(UpdateTemplateRequest request) {
+    return calls.once(templates, s -> s.updateTemplate(request)).getTemplate();
+  }
+
+  /** Deletes a template, but no sandbox that was made from it; needs a key with the scope admin. */
+  public void deleteTemplate(String name) {
+    DeleteTemplateRequest request = DeleteTemplateRequest.newBuilder().setName(name).build();
+    calls.once(templates, s -> s.deleteTemplate(request));
   }
 
   /** Returns every price version, by tier and start. */
@@ -681,6 +766,24 @@ public final class SandkeeperClient implements AutoCloseable {
     DeleteWebhookRequest request =
         DeleteWebhookRequest.newBuilder().setWebhookId(webhookId).build();
     calls.once(webhooks, s -> s.deleteWebhook(request));
+  }
+
+  /** Sets a secret of the key's tenant, a new one or the value of one that there is. */
+  public Secret setSecret(String name, String value) {
+    SetSecretRequest request = SetSecretRequest.newBuilder().setName(name).setValue(value).build();
+    return calls.repeatable(secrets, s -> s.setSecret(request)).getSecret();
+  }
+
+  /** Returns the secrets of the key's tenant by name, without their values. */
+  public List<Secret> listSecrets() {
+    ListSecretsRequest request = ListSecretsRequest.getDefaultInstance();
+    return calls.repeatable(secrets, s -> s.listSecrets(request)).getSecretsList();
+  }
+
+  /** Deletes a secret of the key's tenant. */
+  public void deleteSecret(String name) {
+    DeleteSecretRequest request = DeleteSecretRequest.newBuilder().setName(name).build();
+    calls.once(secrets, s -> s.deleteSecret(request));
   }
 
   /** Returns the deliveries of alerts that match, newest first, page by page. */

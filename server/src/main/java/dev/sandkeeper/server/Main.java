@@ -4,6 +4,7 @@ import dev.sandkeeper.server.config.Configuration;
 import dev.sandkeeper.server.config.ConfigurationException;
 import dev.sandkeeper.server.config.ConfigurationLoader;
 import dev.sandkeeper.server.engine.EngineException;
+import dev.sandkeeper.server.hardening.SystemCallFilter;
 import dev.sandkeeper.server.store.database.DatabaseException;
 import dev.sandkeeper.server.transport.TlsException;
 import java.nio.file.Path;
@@ -35,6 +36,9 @@ public final class Main {
       return;
     }
     try {
+      if (!SystemCallFilter.install()) {
+        logger.warn("There is no filter of system calls for this machine; the server has none");
+      }
       ServerAssembly server = ServerAssembly.start(configuration);
       Runtime.getRuntime().addShutdownHook(Thread.ofPlatform().unstarted(server::close));
       logger

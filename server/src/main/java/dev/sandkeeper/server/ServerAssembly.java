@@ -4,11 +4,12 @@ import com.linecorp.armeria.server.Server;
 import com.linecorp.armeria.server.ServerBuilder;
 import com.zaxxer.hikari.HikariDataSource;
 import dev.sandkeeper.server.access.ApiKeys;
+import dev.sandkeeper.server.access.CallRates;
+import dev.sandkeeper.server.access.RateLimiter;
 import dev.sandkeeper.server.alert.Addresses;
 import dev.sandkeeper.server.alert.AlertSettings;
 import dev.sandkeeper.server.alert.Outbox;
 import dev.sandkeeper.server.alert.OutboxSender;
-import dev.sandkeeper.server.alert.SystemLookup;
 import dev.sandkeeper.server.alert.Webhooks;
 import dev.sandkeeper.server.alert.http.HttpReceivers;
 import dev.sandkeeper.server.api.Api;
@@ -23,7 +24,17 @@ import dev.sandkeeper.server.base.Page;
 import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.TenantId;
 import dev.sandkeeper.server.config.Configuration;
+import dev.sandkeeper.server.egress.ConnectionLog;
+import dev.sandkeeper.server.egress.Destinations;
+import dev.sandkeeper.server.egress.UsedBytes;
+import dev.sandkeeper.server.egress.proxy.EgressProxy;
+import dev.sandkeeper.server.egress.proxy.EgressSettings;
+import dev.sandkeeper.server.engine.Engines;
 import dev.sandkeeper.server.engine.SandboxEngine;
+import dev.sandkeeper.server.engine.e2b.E2bEngine;
+import dev.sandkeeper.server.engine.e2b.E2bEngineSettings;
+import dev.sandkeeper.server.engine.e2b.E2bSettings;
+import dev.sandkeeper.server.engine.e2b.KeyFile;
 import dev.sandkeeper.server.engine.local.LocalEngine;
 import dev.sandkeeper.server.engine.local.LocalEngineSettings;
 import dev.sandkeeper.server.execution.Contexts;
@@ -49,13 +60,23 @@ import dev.sandkeeper.server.ledger.Limits;
 import dev.sandkeeper.server.ledger.LlmSpend;
 import dev.sandkeeper.server.ledger.ModelPrices;
 import dev.sandkeeper.server.ledger.Prices;
+import dev.sandkeeper.server.ledger.ReconciliationRepository;
 import dev.sandkeeper.server.ledger.Upkeep;
+import dev.sandkeeper.server.net.SystemLookup;
+import dev.sandkeeper.server.port.PortSettings;
+import dev.sandkeeper.server.port.PortUrl;
+import dev.sandkeeper.server.port.Ports;
+import dev.sandkeeper.server.redaction.Redaction;
 import dev.sandkeeper.server.sandbox.CostEstimator;
+import dev.sandkeeper.server.sandbox.Reconciler;
 import dev.sandkeeper.server.sandbox.Registration;
 import dev.sandkeeper.server.sandbox.ReplicaRepository;
 import dev.sandkeeper.server.sandbox.SandboxRoom;
 import dev.sandkeeper.server.sandbox.SandboxSettings;
 import dev.sandkeeper.server.sandbox.Sandboxes;
+import dev.sandkeeper.server.sandbox.Templates;
+import dev.sandkeeper.server.secret.SecretBox;
+import dev.sandkeeper.server.secret.Secrets;
 import dev.sandkeeper.server.store.AlertRepositories;
 import dev.sandkeeper.server.store.JooqTransactions;
 import dev.sandkeeper.server.store.LedgerRepositories;
@@ -76,13 +97,16 @@ import java.security.SecureRandom;
 import java.time.Duration;
 import java.time.InstantSource;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -96,6 +120,7 @@ final class ServerAssembly implements AutoCloseable {
   /** With the time that a look takes, well below the five seconds that are promised. */
   private static final Duration KEY_CHECK_INTERVAL = Duration.ofSeconds(2);
 
+  private static final Duration EGRESS_CHECK_INTERVAL = Duration.ofSeconds(1);
   private static final Duration ALERT_TIMEOUT = Duration.ofSeconds(10);
   private static final Duration TIDY_INTERVAL = Duration.ofMinutes(1);
 
@@ -103,12 +128,14 @@ final class ServerAssembly implements AutoCloseable {
   private static final Duration FOLD_INTERVAL = Duration.ofSeconds(10);
 
   private final Configuration configuration;
+  private final List<EngineAssembly.Added> otherEngines;
   private final IdGenerator ids = new IdGenerator(new SecureRandom());
   private final Deque<AutoCloseable> parts = new ArrayDeque<>();
   private int port;
 
-  private ServerAssembly(Configuration configuration) {
+  private ServerAssembly(Configuration configuration, List<EngineAssembly.Added> otherEngines) {
     this.configuration = configuration;
+    this.otherEngines = otherEngines;
   }
 
   /**
@@ -121,7 +148,17 @@ final class ServerAssembly implements AutoCloseable {
    *     the engine cannot work
    */
   static ServerAssembly start(Configuration configuration) {
-    ServerAssembly assembly = new ServerAssembly(configuration);
+    return start(configuration, List.of());
+  }
+
+  /**
+   * Starts everything with further engines beside those that are configured.
+   *
+   * @param otherEngines closed with the server
+   */
+  static ServerAssembly start(
+      Configuration configuration, List<EngineAssembly.Added> otherEngines) {
+    ServerAssembly assembly = new ServerAssembly(configuration, otherEngines);
     try {
       assembly.start();
       return assembly;
@@ -182,12 +219,19 @@ final class ServerAssembly implements AutoCloseable {
         new LedgerSettings(configuration.ledger().lease(), configuration.ledger().stopTime());
     Ledger ledger = new Ledger(LedgerRepositories.ledger(transactions), ledgerSettings);
     ApiKeys apiKeys =
-        new ApiKeys(transactions, SandboxRepositories.apiKeys(transactions), auditLog, clock, ids);
+        new ApiKeys(
+            transactions,
+            SandboxRepositories.apiKeys(transactions),
+            auditLog,
+            clock,
+            ids,
+            callRates(telemetry));
     configuration.bootstrapKeyFile().ifPresent(file -> BootstrapKey.ensure(apiKeys, file));
 
-    SandboxEngine engine = part(localEngine(dataFolder.path()));
+    EngineAssembly engines = part(engines(dataFolder.path(), telemetry));
     VirtualThreadExecutor executor = part(new VirtualThreadExecutor());
-    Registration registration = register(database, nodeId, engine);
+    Registration registration = register(database, nodeId, engines.engines());
+    EgressProxy egress = startEgress(transactions, auditLog, clock, telemetry, executor);
     SandboxRoom sandboxes =
         SandboxRoom.create(
             transactions,
@@ -195,7 +239,8 @@ final class ServerAssembly implements AutoCloseable {
             SandboxRepositories.templates(transactions),
             ledger,
             auditLog,
-            engine,
+            engines.routing(),
+            egress,
             clock,
             ids,
             new SandboxSettings(
@@ -214,6 +259,9 @@ final class ServerAssembly implements AutoCloseable {
     SandboxFiles files =
         new SandboxFiles(
             sandboxes.sandboxes(), new FileAudit(transactions, auditLog, clock), fileLimits());
+    Secrets secrets =
+        new Secrets(
+            transactions, SandboxRepositories.secrets(transactions), secretBox(), auditLog, clock);
     Executions executions =
         part(
             new Executions(
@@ -227,7 +275,10 @@ final class ServerAssembly implements AutoCloseable {
                 kept,
                 new OutcomeRecorder(
                     transactions, executionRepository, auditLog, clock, telemetry.instruments()),
-                telemetry.spans()));
+                telemetry.spans(),
+                secrets,
+                configuration.redaction().enabled() ? Redaction.knownKeys() : Redaction.none(),
+                executor));
     ExecutionInputs inputs =
         new ExecutionInputs(transactions, executions, kept, sandboxes.sandboxes(), auditLog, clock);
     sandboxes.listener().complete(executions);
@@ -242,6 +293,10 @@ final class ServerAssembly implements AutoCloseable {
                     .instruments()
                     .quotaExceeded(
                         payer.value(), refusal.resource().name(), refusal.period().name()));
+    for (Runnable check : engines.checks()) {
+      executor.execute(check);
+      repeat(executor, configuration.engines().guard().checkInterval(), check);
+    }
     sandboxes.sweeper().recover();
     executions.keepEnded();
     repeat(
@@ -259,8 +314,16 @@ final class ServerAssembly implements AutoCloseable {
     repeat(executor, FOLD_INTERVAL, upkeep::fold);
     repeat(executor, TIDY_INTERVAL, upkeep::tendMonths);
 
+    ReconciliationRepository reconciliations = LedgerRepositories.reconciliations(transactions);
+    startReconciler(transactions, reconciliations, engines.engines(), clock, telemetry, executor);
+
     libraries.join();
-    OpenStreams openStreams = new OpenStreams(apiKeys);
+    OpenStreams openStreams =
+        new OpenStreams(
+            apiKeys,
+            configuration.server().maxOpenStreams(),
+            configuration.server().maxOpenStreamsPerTenant(),
+            configuration.server().maxOpenStreamsPerKey());
     repeat(executor, KEY_CHECK_INTERVAL, openStreams::check);
     telemetry.instruments().observeStreams(openStreams::count);
     Limits limits = new Limits(LedgerRepositories.limits(transactions));
@@ -268,6 +331,20 @@ final class ServerAssembly implements AutoCloseable {
     telemetry.instruments().observeReplicas(SandboxRepositories.replicas(transactions)::countAlive);
     telemetry.instruments().observeQuotas(() -> quotas(sandboxes.sandboxes(), limits, clock));
     Calls calls = new Calls(apiKeys);
+    Ports ports =
+        new Ports(
+            transactions,
+            SandboxRepositories.portKeys(transactions),
+            sandboxes.sandboxes(),
+            apiKeys,
+            auditLog,
+            clock,
+            ids,
+            new SecureRandom(),
+            portSettings(),
+            telemetry.instruments(),
+            executor);
+    telemetry.instruments().observePorts(ports::count);
     EventStream events =
         new EventStream(configuration.execution().heartbeatInterval(), clock, openStreams);
     Api api =
@@ -278,7 +355,13 @@ final class ServerAssembly implements AutoCloseable {
             apiKeys,
             sandboxes.creator(),
             sandboxes.sandboxes(),
-            SandboxRepositories.templates(transactions),
+            new Templates(
+                transactions,
+                SandboxRepositories.templates(transactions),
+                engines.routing(),
+                auditLog,
+                clock),
+            sandboxes.engines(),
             executions,
             inputs,
             new OneOffRuns(sandboxes.creator(), sandboxes.sandboxes(), executions, executor),
@@ -292,6 +375,7 @@ final class ServerAssembly implements AutoCloseable {
                 clock,
                 ids,
                 executionLimits().maxContexts()),
+            ports,
             new Prices(LedgerRepositories.prices(transactions), ledgerSettings),
             new ModelPrices(LedgerRepositories.modelPrices(transactions)),
             new CostEstimator(SandboxRepositories.templates(transactions), ledger, clock),
@@ -299,8 +383,10 @@ final class ServerAssembly implements AutoCloseable {
             llmSpend,
             LedgerRepositories.costs(transactions),
             new Adjustments(LedgerRepositories.adjustments()),
+            reconciliations,
             ledger,
             startAlerts(transactions, auditLog, clock, telemetry, executor),
+            secrets,
             auditLog,
             transactions,
             clock,
@@ -314,6 +400,9 @@ final class ServerAssembly implements AutoCloseable {
             events,
             executions,
             files,
+            ports,
+            openStreams,
+            clock,
             telemetry.httpTelemetry(),
             configuration.server().maxMessageBytes(),
             configuration.cors().allowedOrigins());
@@ -361,16 +450,37 @@ final class ServerAssembly implements AutoCloseable {
   }
 
   /** On a connection of its own: a sign of life must not wait behind the calls. */
-  private Registration register(Database database, String nodeId, SandboxEngine engine) {
+  private Registration register(Database database, String nodeId, Engines engines) {
     Duration timeout = configuration.replica().timeout();
     HikariDataSource connection = part(database.reserved(timeout.dividedBy(2)));
     ReplicaRepository replicas =
         SandboxRepositories.replicas(new JooqTransactions(connection, new SecureRandom()));
     try {
-      return part(Registration.start(replicas, nodeId, engine.place(), timeout, System::nanoTime));
+      return part(
+          Registration.start(replicas, nodeId, engines.places(), timeout, System::nanoTime));
     } catch (SandkeeperException e) {
       throw new StartException("cannot register as node-id " + nodeId + ": " + e.getMessage(), e);
     }
+  }
+
+  private CallRates callRates(Telemetry telemetry) {
+    Configuration.RateLimit limit = configuration.server().rateLimit();
+    return new CallRates(
+        new RateLimiter(limit.requestsPerSecond(), limit.burst(), System::nanoTime),
+        new RateLimiter(limit.failuresPerSecond(), limit.failureBurst(), System::nanoTime),
+        kind -> telemetry.instruments().rateLimited(kind.label()));
+  }
+
+  private EngineAssembly engines(Path dataFolder, Telemetry telemetry) {
+    List<EngineAssembly.Added> added = new ArrayList<>();
+    added.add(new EngineAssembly.Added(localEngine(dataFolder), OptionalInt.empty()));
+    if (configuration.e2bEngine().isSetUp()) {
+      added.add(
+          new EngineAssembly.Added(
+              e2bEngine(dataFolder), OptionalInt.of(configuration.e2bEngine().maxSandboxes())));
+    }
+    added.addAll(otherEngines);
+    return new EngineAssembly(added, configuration.engines(), telemetry.engines());
   }
 
   private SandboxEngine localEngine(Path dataFolder) {
@@ -379,6 +489,7 @@ final class ServerAssembly implements AutoCloseable {
         new LocalEngineSettings(
             dataFolder.toAbsolutePath().resolve("engine"),
             settings.runtime(),
+            settings.otherRuntimes(),
             settings.node(),
             settings.java(),
             settings.r(),
@@ -386,6 +497,21 @@ final class ServerAssembly implements AutoCloseable {
             settings.cgroupParent(),
             settings.startTimeout(),
             settings.sampleInterval()));
+  }
+
+  private SandboxEngine e2bEngine(Path dataFolder) {
+    Configuration.E2bEngine settings = configuration.e2bEngine();
+    Supplier<String> key =
+        settings.apiKeyFile().<Supplier<String>>map(KeyFile::new).orElse(settings.apiKey()::value);
+    return new E2bEngine(
+        new E2bEngineSettings(
+            dataFolder.toAbsolutePath().resolve("e2b"),
+            E2bSettings.of(settings.domain(), settings.apiUrl(), settings.sandboxUrl()),
+            key,
+            settings.template(),
+            settings.sessionLimit(),
+            settings.rotationMargin(),
+            settings.startTimeout()));
   }
 
   private ExecutionLimits executionLimits() {
@@ -398,6 +524,17 @@ final class ServerAssembly implements AutoCloseable {
         settings.maxRunning(),
         settings.maxContexts(),
         settings.defaultDeadline());
+  }
+
+  private PortSettings portSettings() {
+    Configuration.Ports settings = configuration.ports();
+    return new PortSettings(
+        settings.url().flatMap(PortUrl::parse), settings.maxConnections(), settings.idleTimeout());
+  }
+
+  private Optional<SecretBox> secretBox() {
+    String key = configuration.secrets().key().value();
+    return key.isEmpty() ? Optional.empty() : Optional.of(new SecretBox(key, new SecureRandom()));
   }
 
   private FileLimits fileLimits() {
@@ -450,6 +587,54 @@ final class ServerAssembly implements AutoCloseable {
         ids,
         random,
         settings);
+  }
+
+  private EgressProxy startEgress(
+      JooqTransactions transactions,
+      AuditLog auditLog,
+      BillingClock clock,
+      Telemetry telemetry,
+      VirtualThreadExecutor executor) {
+    Configuration.Egress egress = configuration.egress();
+    UsedBytes usedBytes = SandboxRepositories.usedBytes(transactions);
+    ConnectionLog log = new ConnectionLog(transactions, auditLog, usedBytes, clock);
+    EgressProxy proxy =
+        part(
+            new EgressProxy(
+                Destinations.ofPublic(new SystemLookup()),
+                log,
+                usedBytes,
+                new EgressSettings(
+                    egress.maxConnections(), egress.connectTimeout(), egress.idleTimeout()),
+                telemetry.instruments(),
+                System::nanoTime));
+    telemetry.instruments().observeEgress(proxy::active);
+    repeat(executor, EGRESS_CHECK_INTERVAL, proxy::check);
+    repeat(executor, egress.auditInterval(), log::flush);
+    return proxy;
+  }
+
+  private void startReconciler(
+      JooqTransactions transactions,
+      ReconciliationRepository repository,
+      Engines engines,
+      BillingClock clock,
+      Telemetry telemetry,
+      VirtualThreadExecutor executor) {
+    Configuration.Drift settings = configuration.drift();
+    Reconciler reconciler =
+        new Reconciler(
+            transactions,
+            repository,
+            engines,
+            clock,
+            telemetry.engines(),
+            new Reconciler.Settings(settings.checkDelay(), settings.tolerance()));
+    Duration interval = settings.checkDelay();
+    repeat(
+        executor,
+        interval.compareTo(TIDY_INTERVAL) < 0 ? interval : TIDY_INTERVAL,
+        reconciler::reconcile);
   }
 
   /** Runs a task now and then: again a while after it has ended, however long it took. */
@@ -505,7 +690,9 @@ final class ServerAssembly implements AutoCloseable {
       OpenStreams openStreams,
       VirtualThreadExecutor executor) {
     ServerBuilder builder =
-        transport.newServer(Api::isUpload).blockingTaskExecutor(executor, false);
+        transport
+            .newServer(request -> Api.isUpload(request) || http.isForPort(request))
+            .blockingTaskExecutor(executor, false);
     api.addTo(builder);
     http.addTo(builder);
     Server server = builder.build();

@@ -2,52 +2,42 @@ package dev.sandkeeper.server;
 
 import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import static org.awaitility.Awaitility.await;
 
-import com.google.protobuf.Descriptors.FileDescriptor;
 import com.google.protobuf.Descriptors.MethodDescriptor;
 import com.google.protobuf.DynamicMessage;
 import com.google.protobuf.util.Timestamps;
 import dev.sandkeeper.server.base.ErrorReason;
-import dev.sandkeeper.v1.AdminServiceProto;
 import dev.sandkeeper.v1.ApiKey;
 import dev.sandkeeper.v1.Attribution;
-import dev.sandkeeper.v1.AuditServiceProto;
 import dev.sandkeeper.v1.CheckInvariantsRequest;
 import dev.sandkeeper.v1.Command;
-import dev.sandkeeper.v1.ContextServiceProto;
-import dev.sandkeeper.v1.CostServiceProto;
 import dev.sandkeeper.v1.CreateApiKeyRequest;
 import dev.sandkeeper.v1.CreateApiKeyResponse;
 import dev.sandkeeper.v1.CreateTenantRequest;
 import dev.sandkeeper.v1.DeleteLimitRequest;
-import dev.sandkeeper.v1.ExecutionServiceProto;
 import dev.sandkeeper.v1.ExpectedOutput;
-import dev.sandkeeper.v1.FileServiceProto;
 import dev.sandkeeper.v1.GetQuotaRequest;
 import dev.sandkeeper.v1.LimitPeriod;
 import dev.sandkeeper.v1.ListApiKeysRequest;
 import dev.sandkeeper.v1.ListAuditEventsRequest;
 import dev.sandkeeper.v1.ListSandboxesRequest;
 import dev.sandkeeper.v1.OptionsProto;
-import dev.sandkeeper.v1.PricingServiceProto;
 import dev.sandkeeper.v1.Program;
-import dev.sandkeeper.v1.QuotaServiceProto;
 import dev.sandkeeper.v1.RevokeApiKeyRequest;
 import dev.sandkeeper.v1.RunOnceRequest;
 import dev.sandkeeper.v1.RunTasksRequest;
 import dev.sandkeeper.v1.Sandbox;
-import dev.sandkeeper.v1.SandboxServiceProto;
 import dev.sandkeeper.v1.Scope;
 import dev.sandkeeper.v1.SetLimitRequest;
 import dev.sandkeeper.v1.SignalExecutionRequest;
 import dev.sandkeeper.v1.Task;
-import dev.sandkeeper.v1.TemplateServiceProto;
 import dev.sandkeeper.v1.TestCase;
 import dev.sandkeeper.v1.TestCodeRequest;
-import dev.sandkeeper.v1.WebhookServiceProto;
 import io.grpc.CallOptions;
 import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
 import io.grpc.health.v1.HealthCheckRequest;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.health.v1.HealthGrpc;
@@ -61,6 +51,7 @@ import io.grpc.stub.StreamObserver;
 import java.time.Instant;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -68,6 +59,7 @@ import java.util.function.BiConsumer;
 import java.util.stream.Stream;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.jooq.impl.DSL;
+import org.junit.jupiter.api.Named;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -76,20 +68,6 @@ import org.junit.jupiter.params.provider.MethodSource;
 /** Who may do what: without a key nothing, with one what its tenant, scopes and agent allow. */
 class AccessServiceTest {
   @RegisterExtension static final RunningServer server = new RunningServer();
-
-  private static final List<FileDescriptor> CONTRACT =
-      List.of(
-          AdminServiceProto.getDescriptor(),
-          AuditServiceProto.getDescriptor(),
-          ContextServiceProto.getDescriptor(),
-          CostServiceProto.getDescriptor(),
-          ExecutionServiceProto.getDescriptor(),
-          FileServiceProto.getDescriptor(),
-          PricingServiceProto.getDescriptor(),
-          QuotaServiceProto.getDescriptor(),
-          SandboxServiceProto.getDescriptor(),
-          TemplateServiceProto.getDescriptor(),
-          WebhookServiceProto.getDescriptor());
 
   /** How each call that starts compute is refused once a limit has nothing left. */
   private static final Map<String, BiConsumer<Caller, String>> WITHOUT_BUDGET =
@@ -190,15 +168,14 @@ class AccessServiceTest {
     Refusal.of(Status.Code.FAILED_PRECONDITION, ErrorReason.SANDBOX_PAUSED, call);
   }
 
-  static Stream<MethodDescriptor> everyRpc() {
-    return CONTRACT.stream()
-        .flatMap(file -> file.getServices().stream())
-        .flatMap(service -> service.getMethods().stream());
+  static Stream<Named<MethodDescriptor>> everyRpc() {
+    return Contract.methods().stream().map(method -> Named.of(method.getFullName(), method));
   }
 
-  static Stream<MethodDescriptor> rpcsThatStartCompute() {
+  static Stream<Named<MethodDescriptor>> rpcsThatStartCompute() {
     return everyRpc()
-        .filter(method -> method.getOptions().getExtension(OptionsProto.startsCompute));
+        .filter(
+            method -> method.getPayload().getOptions().getExtension(OptionsProto.startsCompute));
   }
 
   @ParameterizedTest
@@ -214,17 +191,70 @@ class AccessServiceTest {
         () -> call(server.caller("sk_" + "0".repeat(40)), method));
   }
 
+  /** With the scope that its comment names a call is let in; with the next lower one it is not. */
+  @ParameterizedTest
+  @MethodSource("everyRpc")
+  void everyRpcNeedsTheScopeThatItStates(MethodDescriptor method) {
+    Scope scope = Contract.scope(method).orElseThrow(() -> new AssertionError("no scope stated"));
+    Caller enough =
+        switch (scope) {
+          case SCOPE_READ -> server.reader();
+          case SCOPE_RUN -> server.runner();
+          default -> server.admin();
+        };
+    Optional<StatusRuntimeException> failure =
+        Optional.ofNullable(
+            catchThrowableOfType(StatusRuntimeException.class, () -> call(enough, method)));
+    assertThat(failure.map(thrown -> thrown.getStatus().getCode()))
+        .isNotIn(
+            Optional.of(Status.Code.UNAUTHENTICATED), Optional.of(Status.Code.PERMISSION_DENIED));
+    List<Caller> lower =
+        switch (scope) {
+          case SCOPE_READ -> List.of();
+          case SCOPE_RUN -> List.of(server.reader());
+          default -> List.of(server.reader(), server.runner(), server.agent());
+        };
+    for (Caller caller : lower) {
+      Refusal.of(
+          Status.Code.PERMISSION_DENIED, ErrorReason.SCOPE_MISSING, () -> call(caller, method));
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("everyRpc")
+  void aRevokedKeyOpensNoRpc(MethodDescriptor method) {
+    Refusal.of(
+        Status.Code.UNAUTHENTICATED,
+        ErrorReason.INVALID_CREDENTIALS,
+        () -> call(revoked(), method));
+  }
+
+  private static Caller revoked() {
+    CreateApiKeyResponse made =
+        server
+            .admin()
+            .admin()
+            .createApiKey(CreateApiKeyRequest.newBuilder().addScopes(Scope.SCOPE_ADMIN).build());
+    var _ =
+        server
+            .admin()
+            .admin()
+            .revokeApiKey(
+                RevokeApiKeyRequest.newBuilder().setKeyId(made.getApiKey().getKeyId()).build());
+    return server.caller(made.getSecret());
+  }
+
   @Test
   void theContractIsWalkedWhole() throws Exception {
     assertThat(services())
         .containsExactlyInAnyOrderElementsOf(
             Stream.concat(
-                    CONTRACT.stream()
+                    Contract.FILES.stream()
                         .flatMap(file -> file.getServices().stream())
                         .map(service -> service.getFullName()),
                     Stream.of("grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"))
                 .toList());
-    assertThat(rpcsThatStartCompute().map(MethodDescriptor::getName))
+    assertThat(rpcsThatStartCompute().map(method -> method.getPayload().getName()))
         .containsExactlyInAnyOrderElementsOf(WITHOUT_BUDGET.keySet());
   }
 

@@ -29,7 +29,21 @@ final class ArchitectureTest {
 
   /** The rooms that decide, and hence know no way in or out of the process. */
   private static final String[] DOMAIN_ROOMS =
-      rooms("base", "access", "alert", "sandbox", "execution", "ledger", "audit", "engine");
+      rooms(
+          "base",
+          "net",
+          "access",
+          "alert",
+          "egress",
+          "redaction",
+          "secret",
+          "policy",
+          "sandbox",
+          "execution",
+          "ledger",
+          "audit",
+          "engine",
+          "port");
 
   private static final String[] OUTSIDE_LIBRARIES = {
     "io.grpc..",
@@ -54,25 +68,45 @@ final class ArchitectureTest {
         arrow("base"),
         arrow("telemetry"),
         arrow("config"),
+        arrow("hardening"),
+        arrow("redaction", "base"),
+        arrow("net"),
         arrow("engine", "base"),
         arrow("audit", "base"),
         arrow("ledger", "base", "engine"),
+        arrow("policy", "engine"),
         arrow("access", "base", "audit"),
-        arrow("alert", "base", "audit", "telemetry"),
-        arrow("sandbox", "base", "engine", "ledger", "audit", "telemetry"),
-        arrow("execution", "base", "sandbox", "engine", "ledger", "audit", "telemetry"),
+        arrow("secret", "base", "audit"),
+        arrow("alert", "base", "net", "audit", "telemetry"),
+        arrow("egress", "base", "net", "audit"),
+        arrow("sandbox", "base", "egress", "policy", "engine", "ledger", "audit", "telemetry"),
+        arrow(
+            "execution",
+            "base",
+            "redaction",
+            "secret",
+            "sandbox",
+            "engine",
+            "ledger",
+            "audit",
+            "telemetry"),
+        arrow("port", "base", "access", "sandbox", "engine", "audit", "telemetry"),
         arrow(
             "api",
             "base",
             "access",
             "alert",
+            "egress",
+            "port",
+            "secret",
+            "policy",
             "sandbox",
             "execution",
             "engine",
             "ledger",
             "audit",
             "telemetry"),
-        arrow("http", "base", "api", "execution", "engine", "telemetry"),
+        arrow("http", "base", "net", "api", "execution", "engine", "port", "telemetry"),
         arrow("store.database", "base"),
         arrow(
             "store",
@@ -80,13 +114,21 @@ final class ArchitectureTest {
             "base",
             "access",
             "alert",
+            "egress",
+            "port",
+            "secret",
+            "policy",
             "sandbox",
             "execution",
             "engine",
             "ledger",
             "audit"),
         arrow("alert.http", "alert", "base"),
-        arrow("engine.local", "engine", "base", "telemetry"),
+        arrow("egress.proxy", "egress", "net", "telemetry"),
+        arrow("engine.guest", "engine", "base"),
+        arrow("engine.local", "engine.guest", "engine", "base", "telemetry"),
+        arrow("engine.e2b", "engine.guest", "engine", "base", "telemetry"),
+        arrow("engine.guard", "engine", "base", "telemetry"),
         arrow("transport", "base", "telemetry"));
   }
 
@@ -137,10 +179,24 @@ final class ArchitectureTest {
         .resideInAPackage(ROOT + "..")
         .and()
         .resideOutsideOfPackages(
-            ROOT, ROOT + ".store..", ROOT + ".engine.local..", ROOT + ".alert.http..")
+            ROOT,
+            ROOT + ".store..",
+            ROOT + ".engine.guest..",
+            ROOT + ".engine.local..",
+            ROOT + ".engine.e2b..",
+            ROOT + ".engine.guard..",
+            ROOT + ".alert.http..",
+            ROOT + ".egress.proxy..")
         .should()
         .dependOnClassesThat()
-        .resideInAnyPackage(ROOT + ".store..", ROOT + ".engine.local..", ROOT + ".alert.http..")
+        .resideInAnyPackage(
+            ROOT + ".store..",
+            ROOT + ".engine.guest..",
+            ROOT + ".engine.local..",
+            ROOT + ".engine.e2b..",
+            ROOT + ".engine.guard..",
+            ROOT + ".alert.http..",
+            ROOT + ".egress.proxy..")
         .check(server);
   }
 

@@ -12,6 +12,7 @@ import dev.sandkeeper.v1.ContextServiceGrpc;
 import dev.sandkeeper.v1.CostRecord;
 import dev.sandkeeper.v1.CostServiceGrpc;
 import dev.sandkeeper.v1.CreateSandboxRequest;
+import dev.sandkeeper.v1.EngineServiceGrpc;
 import dev.sandkeeper.v1.ExecuteRequest;
 import dev.sandkeeper.v1.ExecuteResponse;
 import dev.sandkeeper.v1.ExecutionEvent;
@@ -31,6 +32,7 @@ import dev.sandkeeper.v1.RunOnceResponse;
 import dev.sandkeeper.v1.Sandbox;
 import dev.sandkeeper.v1.SandboxServiceGrpc;
 import dev.sandkeeper.v1.SandboxUsage;
+import dev.sandkeeper.v1.SecretServiceGrpc;
 import dev.sandkeeper.v1.TemplateServiceGrpc;
 import dev.sandkeeper.v1.TerminateSandboxRequest;
 import dev.sandkeeper.v1.WebhookServiceGrpc;
@@ -80,7 +82,8 @@ public final class Caller {
     }
   }
 
-  String secret() {
+  /** Returns the key that it sends. */
+  public String secret() {
     return secret;
   }
 
@@ -140,8 +143,18 @@ public final class Caller {
   }
 
   /** Returns the stub. */
+  public EngineServiceGrpc.EngineServiceBlockingStub engines() {
+    return EngineServiceGrpc.newBlockingStub(channel);
+  }
+
+  /** Returns the stub. */
   public WebhookServiceGrpc.WebhookServiceBlockingStub webhooks() {
     return WebhookServiceGrpc.newBlockingStub(channel);
+  }
+
+  /** Returns the stub. */
+  public SecretServiceGrpc.SecretServiceBlockingStub secrets() {
+    return SecretServiceGrpc.newBlockingStub(channel);
   }
 
   /** Creates a small sandbox for five minutes. */

@@ -3,6 +3,7 @@ package dev.sandkeeper.server;
 import static dev.sandkeeper.server.Caller.executionId;
 import static dev.sandkeeper.server.Caller.shellRequest;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
 
 import com.google.protobuf.util.Durations;
 import dev.sandkeeper.server.base.ErrorReason;
@@ -69,10 +70,13 @@ class KeptServiceTest {
     gone(second);
   }
 
+  /** They go a moment after the end of another was told. */
   private void gone(List<ExecutionEvent> events) {
-    Refusal.of(
-        Status.Code.OUT_OF_RANGE,
-        ErrorReason.SEQUENCE_NOT_KEPT,
-        () -> caller.attach(executionId(events), 0));
+    await()
+        .untilAsserted(() ->
+            Refusal.of(
+                Status.Code.OUT_OF_RANGE,
+                ErrorReason.SEQUENCE_NOT_KEPT,
+                () -> caller.attach(executionId(events), 0)));
   }
 }

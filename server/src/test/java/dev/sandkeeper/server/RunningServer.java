@@ -69,6 +69,7 @@ public final class RunningServer implements BeforeAllCallback, AfterEachCallback
   private final DatabaseExtension database = new DatabaseExtension();
   private final Map<String, String> overrides;
   private final @Nullable Path trusted;
+  private final List<EngineAssembly.Added> engines;
   private @Nullable Path dataFolder;
   private @Nullable Configuration configuration;
   private @Nullable ServerAssembly assembly;
@@ -90,8 +91,18 @@ public final class RunningServer implements BeforeAllCallback, AfterEachCallback
    * @param overrides variables of its environment, such as {@code SANDKEEPER_LEDGER_LEASE}
    */
   public RunningServer(Map<String, String> overrides) {
+    this(overrides, List.of());
+  }
+
+  /**
+   * Runs a server with further engines beside the local one.
+   *
+   * @param engines they outlive a restart
+   */
+  RunningServer(Map<String, String> overrides, List<EngineAssembly.Added> engines) {
     this.overrides = Map.copyOf(overrides);
     this.trusted = null;
+    this.engines = List.copyOf(engines);
   }
 
   /**
@@ -102,6 +113,7 @@ public final class RunningServer implements BeforeAllCallback, AfterEachCallback
   public RunningServer(Map<String, String> overrides, Path trusted) {
     this.overrides = Map.copyOf(overrides);
     this.trusted = trusted;
+    this.engines = List.of();
   }
 
   @Override
@@ -147,7 +159,7 @@ public final class RunningServer implements BeforeAllCallback, AfterEachCallback
   }
 
   /** Returns the server's data folder. */
-  Path dataFolder() {
+  public Path dataFolder() {
     return Objects.requireNonNull(dataFolder);
   }
 
@@ -159,11 +171,14 @@ public final class RunningServer implements BeforeAllCallback, AfterEachCallback
     environment.put("SANDKEEPER_SERVER_PORT", "0");
     environment.put("SANDKEEPER_SERVER_SHUTDOWN_GRACE", "0 s");
     environment.put("SANDKEEPER_DATABASE_POOL_SIZE", "8");
+    // Tests call as fast as they can, with one key and with wrong ones.
+    environment.put("SANDKEEPER_SERVER_RATE_LIMIT_REQUESTS_PER_SECOND", "0");
+    environment.put("SANDKEEPER_SERVER_RATE_LIMIT_FAILURES_PER_SECOND", "0");
     environment.put("SANDKEEPER_BOOTSTRAP_KEY_FILE", folder.resolve("admin-key").toString());
     environment.putAll(overrides);
     Configuration loaded = ConfigurationLoader.load(Optional.empty(), environment);
     configuration = loaded;
-    assembly = ServerAssembly.start(loaded);
+    assembly = ServerAssembly.start(loaded, engines);
     channel = trusted == null ? plaintextChannel() : tlsChannel(trusted);
   }
 
@@ -263,20 +278,26 @@ public final class RunningServer implements BeforeAllCallback, AfterEachCallback
 
   /** Returns the present value of a metric without labels, as Prometheus names it. */
   public double metric(String name) {
-    try (HttpClient client = HttpClient.newHttpClient()) {
-      String text =
-          client
-              .send(
-                  HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + port() + "/metrics"))
-                      .header("authorization", "Bearer " + admin().secret())
-                      .build(),
-                  HttpResponse.BodyHandlers.ofString())
-              .body();
-      return text.lines()
-          .filter(line -> line.startsWith(name + " "))
-          .mapToDouble(line -> Double.parseDouble(line.substring(name.length())))
-          .findFirst()
-          .orElseThrow();
+    return metrics()
+        .lines()
+        .filter(line -> line.startsWith(name + " "))
+        .mapToDouble(line -> Double.parseDouble(line.substring(name.length())))
+        .findFirst()
+        .orElseThrow();
+  }
+
+  /** Returns the present metrics as Prometheus' text. */
+  String metrics() {
+    // HTTP/1 has no pings: some servers of tests wait so briefly for answers to them that they cut
+    // off a process that was held up.
+    try (HttpClient client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build()) {
+      return client
+          .send(
+              HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + port() + "/metrics"))
+                  .header("authorization", "Bearer " + admin().secret())
+                  .build(),
+              HttpResponse.BodyHandlers.ofString())
+          .body();
     } catch (IOException | InterruptedException e) {
       throw new IllegalStateException(e);
     }
@@ -315,6 +336,7 @@ public final class RunningServer implements BeforeAllCallback, AfterEachCallback
             new LocalEngineSettings(
                 Objects.requireNonNull(dataFolder).toAbsolutePath().resolve("engine"),
                 settings.runtime(),
+                settings.otherRuntimes(),
                 settings.node(),
                 settings.java(),
                 settings.r(),

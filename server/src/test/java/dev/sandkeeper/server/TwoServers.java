@@ -32,7 +32,9 @@ import org.junit.jupiter.api.extension.ExtensionContext;
 
 /** Gives a test class two whole servers on one database, and races of callers of both. */
 final class TwoServers implements BeforeAllCallback, AfterEachCallback, AfterAllCallback {
-  private final RunningServer first = new RunningServer();
+  private final RunningServer first;
+  private final Map<String, String> overrides;
+  private final List<EngineAssembly.Added> enginesOfSecond;
   private final boolean booksStaySound;
   private @Nullable Path dataFolder;
   private @Nullable ServerAssembly second;
@@ -44,7 +46,19 @@ final class TwoServers implements BeforeAllCallback, AfterEachCallback, AfterAll
    * @param booksStaySound whether the invariants are checked after each test
    */
   TwoServers(boolean booksStaySound) {
+    this(booksStaySound, Map.of(), List.of(), List.of());
+  }
+
+  /** Runs two servers with engines of their own beside the local ones. */
+  TwoServers(
+      boolean booksStaySound,
+      Map<String, String> overrides,
+      List<EngineAssembly.Added> enginesOfFirst,
+      List<EngineAssembly.Added> enginesOfSecond) {
     this.booksStaySound = booksStaySound;
+    this.overrides = Map.copyOf(overrides);
+    this.enginesOfSecond = List.copyOf(enginesOfSecond);
+    first = new RunningServer(overrides, enginesOfFirst);
   }
 
   /**
@@ -68,7 +82,10 @@ final class TwoServers implements BeforeAllCallback, AfterEachCallback, AfterAll
     environment.put("SANDKEEPER_SERVER_PORT", "0");
     environment.put("SANDKEEPER_SERVER_SHUTDOWN_GRACE", "0 s");
     environment.put("SANDKEEPER_DATABASE_POOL_SIZE", "8");
-    second = ServerAssembly.start(ConfigurationLoader.load(Optional.empty(), environment));
+    environment.putAll(overrides);
+    second =
+        ServerAssembly.start(
+            ConfigurationLoader.load(Optional.empty(), environment), enginesOfSecond);
     channel = NettyChannelBuilder.forAddress("127.0.0.1", second.port()).usePlaintext().build();
   }
 
@@ -105,6 +122,11 @@ final class TwoServers implements BeforeAllCallback, AfterEachCallback, AfterAll
   /** Returns the administrator, who calls the first server. */
   Caller admin() {
     return first.admin();
+  }
+
+  /** Stops the second server. */
+  void stopSecond() {
+    Objects.requireNonNull(second).close();
   }
 
   /** Returns the administrator of the first server or the second, by turns. */

@@ -44,6 +44,7 @@ public final class Bench {
             options.data(),
             options.log(),
             options.serverCommand(),
+            options.e2bPeer(),
             options.samples().orElse(Measurement.RUNS) < FEW_RUNS);
     Runtime.getRuntime().addShutdownHook(new Thread(lab::close, "end-all"));
     try {

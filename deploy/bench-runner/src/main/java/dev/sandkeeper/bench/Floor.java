@@ -14,6 +14,8 @@ record Floor(Of of, double bound) {
     P50,
     /** Our median divided by the raw one's. */
     RATIO,
+    /** Our median less the raw one. */
+    ADDED,
     /** Nothing: it is enough that no run fails. */
     NONE
   }
@@ -28,6 +30,11 @@ record Floor(Of of, double bound) {
     return new Floor(Of.RATIO, bound);
   }
 
+  /** Returns a bound on what ours adds to raw, in the row's unit. */
+  static Floor added(double bound) {
+    return new Floor(Of.ADDED, bound);
+  }
+
   /** Returns a floor that every result holds. */
   static Floor none() {
     return new Floor(Of.NONE, 0);
@@ -38,6 +45,7 @@ record Floor(Of of, double bound) {
     return switch (of) {
       case P50 -> holds(result, result.ours().p50());
       case RATIO -> holds(result, result.ratio().orElse(Double.NaN));
+      case ADDED -> holds(result, result.added().orElse(Double.NaN));
       case NONE -> true;
     };
   }

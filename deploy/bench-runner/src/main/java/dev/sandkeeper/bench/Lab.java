@@ -16,6 +16,7 @@ final class Lab implements AutoCloseable {
   private final Path data;
   private final Path log;
   private final List<String> serverCommand;
+  private final Path e2bPeer;
   private final boolean brief;
 
   /** How to end what runs, newest first. Guarded by this. */
@@ -25,12 +26,14 @@ final class Lab implements AutoCloseable {
    * @param data the folder for the server's data
    * @param log the file that the server's output is added to
    * @param serverCommand the program that is the server, with its arguments
+   * @param e2bPeer the program that speaks E2B's protocol
    * @param brief whether few runs are wanted, soon
    */
-  Lab(Path data, Path log, List<String> serverCommand, boolean brief) {
+  Lab(Path data, Path log, List<String> serverCommand, Path e2bPeer, boolean brief) {
     this.data = data;
     this.log = log;
     this.serverCommand = List.copyOf(serverCommand);
+    this.e2bPeer = e2bPeer;
     this.brief = brief;
   }
 
@@ -70,6 +73,20 @@ final class Lab implements AutoCloseable {
    */
   Workplace startWorkplace(Map<String, String> settings) throws IOException, InterruptedException {
     Workplace workplace = Workplace.open(startServer(settings));
+    endLater(workplace::leave);
+    return workplace;
+  }
+
+  /** Starts a server of E2B's protocol. */
+  E2bPeer startE2bPeer() throws IOException {
+    E2bPeer peer = E2bPeer.start(e2bPeer);
+    endLater(peer::stop);
+    return peer;
+  }
+
+  /** Starts a server whose sandboxes are at a peer of E2B, and makes one there. */
+  Workplace startWorkplace(E2bPeer peer) throws IOException, InterruptedException {
+    Workplace workplace = Workplace.open(startServer(peer.settings()), Workplace.AT_E2B);
     endLater(workplace::leave);
     return workplace;
   }

@@ -16,6 +16,7 @@ import java.util.OptionalInt;
  * @param json where the results go
  * @param data the folder for the server's data, which is there
  * @param log the file that the server's output is added to
+ * @param e2bPeer the program that speaks E2B's protocol
  * @param serverCommand the program that is the server, with its arguments
  */
 record Options(
@@ -25,6 +26,7 @@ record Options(
     Optional<Path> json,
     Path data,
     Path log,
+    Path e2bPeer,
     List<String> serverCommand) {
 
   private static final int MAX_SAMPLES = 100_000;
@@ -36,7 +38,7 @@ record Options(
 
   /**
    * Reads a command line: {@code [--only NAME,...] [--samples N] [--check] [--json FILE] --data
-   * FOLDER --log FILE -- SERVER [ARGUMENT...]}.
+   * FOLDER --log FILE --e2b-peer FILE -- SERVER [ARGUMENT...]}.
    *
    * @throws BenchException when it says something else
    */
@@ -48,6 +50,7 @@ record Options(
     Optional<Path> json = Optional.empty();
     Optional<Path> data = Optional.empty();
     Optional<Path> log = Optional.empty();
+    Optional<Path> e2bPeer = Optional.empty();
     while (!words.isEmpty()) {
       String word = words.remove();
       switch (word) {
@@ -57,11 +60,14 @@ record Options(
         case "--json" -> json = Optional.of(Path.of(value(word, words, "a file")));
         case "--data" -> data = Optional.of(Path.of(value(word, words, "a folder")));
         case "--log" -> log = Optional.of(Path.of(value(word, words, "a file")));
+        case "--e2b-peer" -> e2bPeer = Optional.of(Path.of(value(word, words, "a program")));
         case "--" -> {
-          if (data.isEmpty() || log.isEmpty() || words.isEmpty()) {
-            throw new BenchException("--data, --log and the server's command are needed");
+          if (data.isEmpty() || log.isEmpty() || e2bPeer.isEmpty() || words.isEmpty()) {
+            throw new BenchException(
+                "--data, --log, --e2b-peer and the server's command are needed");
           }
-          return new Options(only, samples, check, json, data.get(), log.get(), List.copyOf(words));
+          return new Options(
+              only, samples, check, json, data.get(), log.get(), e2bPeer.get(), List.copyOf(words));
         }
         default -> throw new BenchException("unknown option " + word + " (see --help)");
       }

@@ -87,6 +87,7 @@ final class Report {
         switch (spec.floor().of()) {
           case P50 -> "p50";
           case RATIO -> "ratio";
+          case ADDED -> "added";
           case NONE -> "";
         };
     if (of.isEmpty()) {

@@ -19,6 +19,13 @@ record Result(Row.Spec spec, Percentiles ours, Optional<Percentiles> raw) {
         : OptionalDouble.empty();
   }
 
+  /** Returns our median less the raw one. */
+  OptionalDouble added() {
+    return raw.isPresent()
+        ? OptionalDouble.of(ours.p50() - raw.get().p50())
+        : OptionalDouble.empty();
+  }
+
   /** Returns whether the row's floor is held. */
   boolean met() {
     return spec.floor().isMetBy(this);

@@ -10,6 +10,7 @@ final class Rows {
       List.of(
           new CreateCold(),
           new ExecTrue(),
+          new ExecBesideSpinner(),
           new CodeWarm(),
           new CodeFresh(),
           new StreamStdout(),
@@ -20,6 +21,8 @@ final class Rows {
           FileTransfer.down(),
           new SlowReaderMemory(),
           new ServeStart(),
+          new E2bCreateOverhead(),
+          new E2bExecOverhead(),
           LedgerPairs.hot("ledger_hot_32", 32, List.of(), 0.6),
           LedgerPairs.hot("ledger_hot_128", 128, List.of(), 1.0),
           LedgerPairs.hot(

@@ -18,7 +18,19 @@ final class BenchTest {
 
   @Test
   void wrongArgumentsAreOneLineAndTwo() {
-    assertThat(run("--only", "exec_flase", "--data", "d", "--log", "l", "--", "java")).isEqualTo(2);
+    assertThat(
+            run(
+                "--only",
+                "exec_flase",
+                "--data",
+                "d",
+                "--log",
+                "l",
+                "--e2b-peer",
+                "p",
+                "--",
+                "java"))
+        .isEqualTo(2);
     assertThat(err.toString(StandardCharsets.UTF_8))
         .startsWith("bench: --only: there is no row 'exec_flase'")
         .hasLineCount(1);
@@ -34,6 +46,8 @@ final class BenchTest {
                 folder.toString(),
                 "--log",
                 log.toString(),
+                "--e2b-peer",
+                "none",
                 "--",
                 "sh",
                 "-c",

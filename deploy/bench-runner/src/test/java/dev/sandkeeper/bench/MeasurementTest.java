@@ -72,7 +72,8 @@ final class MeasurementTest {
   }
 
   private Result measure(OptionalInt asked, Row row) throws IOException, InterruptedException {
-    try (Lab lab = new Lab(Path.of("none"), Path.of("none"), List.of("none"), true)) {
+    Path none = Path.of("none");
+    try (Lab lab = new Lab(none, none, List.of("none"), none, true)) {
       return new Measurement(asked, () -> now).take(row, lab);
     }
   }

@@ -18,7 +18,7 @@ final class OptionsTest {
     assertThat(
             Options.parse(
                 words(
-                    "--only a,b --samples 3 --check --json r.json --data d --log l -- java -cp x Main")))
+                    "--only a,b --samples 3 --check --json r.json --data d --log l --e2b-peer p -- java -cp x Main")))
         .isEqualTo(
             new Options(
                 List.of("a", "b"),
@@ -27,12 +27,13 @@ final class OptionsTest {
                 Optional.of(Path.of("r.json")),
                 Path.of("d"),
                 Path.of("l"),
+                Path.of("p"),
                 List.of("java", "-cp", "x", "Main")));
   }
 
   @Test
   void onlyFolderAndServerMustBeGiven() {
-    assertThat(Options.parse(words("--data d --log l -- java")))
+    assertThat(Options.parse(words("--data d --log l --e2b-peer p -- java")))
         .isEqualTo(
             new Options(
                 List.of(),
@@ -41,6 +42,7 @@ final class OptionsTest {
                 Optional.empty(),
                 Path.of("d"),
                 Path.of("l"),
+                Path.of("p"),
                 List.of("java")));
   }
 
@@ -49,17 +51,17 @@ final class OptionsTest {
       delimiter = '|',
       textBlock =
           """
-          --samples 0 --data d --log l -- java    | --samples: 0 (expected: a number from 1 to 100000)
-          --samples 1e3 --data d --log l -- java  | --samples: 1e3 (expected: a number from 1 to 100000)
+          --samples 0 --data d --log l --e2b-peer p -- java    | --samples: 0 (expected: a number from 1 to 100000)
+          --samples 1e3 --data d --log l --e2b-peer p -- java  | --samples: 1e3 (expected: a number from 1 to 100000)
           --samples 100001 -- java                | --samples: 100001 (expected: a number from 1 to 100000)
           --samples -- java                       | --samples needs a number
           --only                                  | --only needs names of rows
-          --fast --data d --log l -- java         | unknown option --fast (see --help)
+          --fast --data d --log l --e2b-peer p -- java         | unknown option --fast (see --help)
           exec_true                               | unknown option exec_true (see --help)
           --data d                                | the server's command is missing behind --
-          --data d --log l --                     | --data, --log and the server's command are needed
-          --data d -- java                        | --data, --log and the server's command are needed
-          --log l -- java                         | --data, --log and the server's command are needed
+          --data d --log l --e2b-peer p --                     | --data, --log, --e2b-peer and the server's command are needed
+          --data d -- java                        | --data, --log, --e2b-peer and the server's command are needed
+          --log l -- java                         | --data, --log, --e2b-peer and the server's command are needed
           """)
   void whatIsNotUnderstoodIsNamed(String line, String message) {
     assertThatExceptionOfType(BenchException.class)

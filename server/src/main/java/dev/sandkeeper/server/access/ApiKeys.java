@@ -38,16 +38,29 @@ public final class ApiKeys {
   private static final String SECRET_PREFIX = "sk_";
   private static final int MAX_KNOWN = 10_000;
   private static final Duration KNOWN_FOR = Duration.ofSeconds(1);
+  private static final Duration TRUSTED_FOR = Duration.ofHours(1);
 
   private final Transactions transactions;
   private final ApiKeyRepository repository;
   private final AuditLog auditLog;
   private final BillingClock clock;
   private final IdGenerator ids;
+  private final CallRates rates;
 
   /** Keys by the hash of their secret, as they were when they were looked up. */
   private final Cache<ByteBuffer, ApiKey> known =
       Caffeine.newBuilder().maximumSize(MAX_KNOWN).expireAfterWrite(KNOWN_FOR).build();
+
+  /** Keys by their ids, in the same way. */
+  private final Cache<String, ApiKey> knownById =
+      Caffeine.newBuilder().maximumSize(MAX_KNOWN).expireAfterWrite(KNOWN_FOR).build();
+
+  /**
+   * Hashes of secrets that worked within the last hour: wrong keys from the same address, which may
+   * be that of a proxy, do not keep their owners out.
+   */
+  private final Cache<ByteBuffer, Boolean> trusted =
+      Caffeine.newBuilder().maximumSize(MAX_KNOWN).expireAfterAccess(TRUSTED_FOR).build();
 
   /**
    * A key that was just made.
@@ -68,12 +81,14 @@ public final class ApiKeys {
       ApiKeyRepository repository,
       AuditLog auditLog,
       BillingClock clock,
-      IdGenerator ids) {
+      IdGenerator ids,
+      CallRates rates) {
     this.transactions = transactions;
     this.repository = repository;
     this.auditLog = auditLog;
     this.clock = clock;
     this.ids = ids;
+    this.rates = rates;
   }
 
   /**
@@ -82,17 +97,85 @@ public final class ApiKeys {
    * @param secret what the caller sent
    * @param origin where the call came from
    * @throws SandkeeperException {@link ErrorReason#INVALID_CREDENTIALS} when the key is not known,
-   *     has expired or was revoked; which of these is not told
+   *     has expired or was revoked; which of these is not told; {@link ErrorReason#RATE_LIMITED}
+   *     when it makes calls too often, or too many calls from the same address brought no key that
+   *     works
    */
   public Principal authenticate(String secret, Principal.Origin origin) {
-    ApiKey key =
-        find(hash(secret))
+    byte[] secretHash = hash(secret);
+    ByteBuffer name = ByteBuffer.wrap(secretHash);
+    if (trusted.getIfPresent(name) == null) {
+      rates.stranger(origin.remoteAddress());
+    }
+    Optional<ApiKey> found = find(secretHash).filter(known -> known.worksAt(clock.now()));
+    if (found.isEmpty()) {
+      trusted.invalidate(name);
+      rates.failure(origin.remoteAddress());
+      throw SandkeeperException.of(
+          ErrorReason.INVALID_CREDENTIALS, "The API key is not known, has expired or was revoked.");
+    }
+    ApiKey key = found.get();
+    trusted.put(name, true);
+    rates.call(key.keyId());
+    return principal(key, origin);
+  }
+
+  /**
+   * Returns how a call is refused that brought no key. It counts like one that brought a wrong one.
+   *
+   * @throws SandkeeperException {@link ErrorReason#RATE_LIMITED} when there are too many from the
+   *     address
+   */
+  public SandkeeperException withoutKey(Principal.Origin origin) {
+    countFailure(origin);
+    return SandkeeperException.of(
+        ErrorReason.INVALID_CREDENTIALS,
+        "No API key came; send it in the header authorization: Bearer KEY.");
+  }
+
+  /**
+   * Counts a call that brought something which is not good, like one that brought a wrong key.
+   *
+   * @throws SandkeeperException {@link ErrorReason#RATE_LIMITED} when there are too many from the
+   *     address
+   */
+  public void countFailure(Principal.Origin origin) {
+    rates.stranger(origin.remoteAddress());
+    rates.failure(origin.remoteAddress());
+  }
+
+  /**
+   * Returns on whose behalf somebody calls who has shown something that a key vouches for, not the
+   * key itself. It does not count as a call of the key.
+   *
+   * @param keyId the key
+   * @param origin where the call came from
+   * @throws SandkeeperException {@link ErrorReason#INVALID_CREDENTIALS} when the key has expired or
+   *     was revoked
+   */
+  public Principal authenticateById(String keyId, Principal.Origin origin) {
+    return principal(
+        findById(keyId)
             .filter(found -> found.worksAt(clock.now()))
             .orElseThrow(() ->
                 SandkeeperException.of(
                     ErrorReason.INVALID_CREDENTIALS,
-                    "The API key is not known, has expired or was revoked."));
+                    "The API key behind this has expired or was revoked.")),
+        origin);
+  }
+
+  private static Principal principal(ApiKey key, Principal.Origin origin) {
     return new Principal(key.tenantId(), key.keyId(), key.scopes(), key.agentId(), origin);
+  }
+
+  private Optional<ApiKey> findById(String keyId) {
+    Optional<ApiKey> seen = Optional.ofNullable(knownById.getIfPresent(keyId));
+    if (seen.isPresent()) {
+      return seen;
+    }
+    Optional<ApiKey> found = repository.find(Set.of(keyId)).stream().findFirst();
+    found.ifPresent(key -> knownById.put(keyId, key));
+    return found;
   }
 
   private Optional<ApiKey> find(byte[] secretHash) {
@@ -192,6 +275,7 @@ public final class ApiKeys {
           return key;
         });
     known.invalidateAll();
+    knownById.invalidateAll();
     return revoked;
   }
 

@@ -1,5 +1,7 @@
 package dev.sandkeeper.server.alert;
 
+import dev.sandkeeper.server.net.HostLookup;
+import dev.sandkeeper.server.net.Reach;
 import java.net.InetAddress;
 import java.net.UnknownHostException;
 import java.util.List;

@@ -29,10 +29,14 @@ import dev.sandkeeper.server.ledger.Limits;
 import dev.sandkeeper.server.ledger.LlmSpend;
 import dev.sandkeeper.server.ledger.ModelPrices;
 import dev.sandkeeper.server.ledger.Prices;
+import dev.sandkeeper.server.ledger.ReconciliationRepository;
+import dev.sandkeeper.server.port.Ports;
 import dev.sandkeeper.server.sandbox.CostEstimator;
+import dev.sandkeeper.server.sandbox.EngineStatuses;
 import dev.sandkeeper.server.sandbox.SandboxCreator;
 import dev.sandkeeper.server.sandbox.Sandboxes;
-import dev.sandkeeper.server.sandbox.TemplateRepository;
+import dev.sandkeeper.server.sandbox.Templates;
+import dev.sandkeeper.server.secret.Secrets;
 import dev.sandkeeper.server.telemetry.MetricsService;
 import dev.sandkeeper.server.telemetry.Telemetry;
 import dev.sandkeeper.v1.FileServiceGrpc;
@@ -74,13 +78,15 @@ public final class Api {
       ApiKeys apiKeys,
       SandboxCreator creator,
       Sandboxes sandboxes,
-      TemplateRepository templates,
+      Templates templates,
+      EngineStatuses engines,
       Executions executions,
       ExecutionInputs inputs,
       OneOffRuns oneOffRuns,
       TaskRunner taskRunner,
       SandboxFiles files,
       Contexts contexts,
+      Ports ports,
       Prices prices,
       ModelPrices modelPrices,
       CostEstimator estimator,
@@ -88,8 +94,10 @@ public final class Api {
       LlmSpend llmSpend,
       CostRepository costs,
       Adjustments adjustments,
+      ReconciliationRepository reconciliations,
       Ledger ledger,
       Webhooks webhooks,
+      Secrets secrets,
       AuditLog auditLog,
       Transactions transactions,
       BillingClock clock,
@@ -102,16 +110,19 @@ public final class Api {
     this.calls = calls;
     this.services =
         List.of(
-            new SandboxApi(calls, creator, sandboxes, costs, executions, oneOffRuns, events, clock),
+            new SandboxApi(
+                calls, creator, sandboxes, costs, executions, oneOffRuns, events, ports, clock),
             new ExecutionApi(
                 calls, executions, inputs, taskRunner, new TestRunner(taskRunner), openStreams),
             new FileApi(calls, files, openStreams),
             new ContextApi(calls, contexts),
             new TemplateApi(calls, templates),
+            new EngineApi(calls, engines, reconciliations),
             new PricingApi(calls, transactions, prices, modelPrices, estimator, auditLog, clock),
             new QuotaApi(calls, transactions, limits, llmSpend, auditLog, clock),
             new CostApi(calls, costs, llmSpend, adjustments, transactions, auditLog, clock),
             new WebhookApi(calls, webhooks),
+            new SecretApi(calls, secrets),
             new AuditApi(calls, auditLog),
             new AdminApi(calls, apiKeys, ledger));
   }

@@ -41,10 +41,11 @@ final class AuditApi extends AuditServiceGrpc.AuditServiceImplBase {
               auditLog.list(
                   tenantId,
                   Attributions.given(request.getSandboxId()).map(SandboxId::new),
-                  PageTokens.request(request.getPageSize(), request.getPageToken(), query));
+                  PageTokens.request(
+                      request.getPageSize(), request.getPageToken(), "audit events", query));
           return ListAuditEventsResponse.newBuilder()
               .addAllAuditEvents(page.items().stream().map(AuditApi::toProto).toList())
-              .setNextPageToken(PageTokens.next(page, query))
+              .setNextPageToken(PageTokens.next(page, "audit events", query))
               .build();
         });
   }

@@ -45,8 +45,8 @@ public final class Calls {
   /**
    * Returns who makes the current call.
    *
-   * @throws SandkeeperException {@link ErrorReason#INVALID_CREDENTIALS} or {@link
-   *     ErrorReason#SCOPE_MISSING}
+   * @throws SandkeeperException {@link ErrorReason#INVALID_CREDENTIALS}, {@link
+   *     ErrorReason#RATE_LIMITED} or {@link ErrorReason#SCOPE_MISSING}
    */
   Principal begin(Scope scope) {
     return begin(ServiceRequestContext.current(), scope);
@@ -55,8 +55,8 @@ public final class Calls {
   /**
    * Returns who makes the call of the context.
    *
-   * @throws SandkeeperException {@link ErrorReason#INVALID_CREDENTIALS} or {@link
-   *     ErrorReason#SCOPE_MISSING}
+   * @throws SandkeeperException {@link ErrorReason#INVALID_CREDENTIALS}, {@link
+   *     ErrorReason#RATE_LIMITED} or {@link ErrorReason#SCOPE_MISSING}
    */
   public Principal begin(ServiceRequestContext context, Scope scope) {
     Principal principal = authenticate(context);
@@ -68,14 +68,36 @@ public final class Calls {
     RequestHeaders headers = context.request().headers();
     String authorization = headers.get(HttpHeaderNames.AUTHORIZATION, "");
     if (!authorization.regionMatches(true, 0, BEARER, 0, BEARER.length())) {
-      throw SandkeeperException.of(
-          ErrorReason.INVALID_CREDENTIALS,
-          "No API key came; send it in the header authorization: Bearer KEY.");
+      throw withoutKey(context);
     }
-    return apiKeys.authenticate(
-        authorization.substring(BEARER.length()).strip(),
-        new Principal.Origin(
-            context.clientAddress().getHostAddress(), headers.get(HttpHeaderNames.USER_AGENT, "")));
+    return authenticate(context, authorization.substring(BEARER.length()).strip());
+  }
+
+  /**
+   * Returns who makes the call of the context with a key.
+   *
+   * @param secret the key's
+   * @throws SandkeeperException {@link ErrorReason#INVALID_CREDENTIALS} or {@link
+   *     ErrorReason#RATE_LIMITED}
+   */
+  public Principal authenticate(ServiceRequestContext context, String secret) {
+    return apiKeys.authenticate(secret, origin(context));
+  }
+
+  /**
+   * Returns how the call of the context is refused, which brought no key.
+   *
+   * @throws SandkeeperException {@link ErrorReason#RATE_LIMITED}
+   */
+  public SandkeeperException withoutKey(ServiceRequestContext context) {
+    return apiKeys.withoutKey(origin(context));
+  }
+
+  /** Returns where the call of the context came from. */
+  public static Principal.Origin origin(ServiceRequestContext context) {
+    return new Principal.Origin(
+        context.clientAddress().getHostAddress(),
+        context.request().headers().get(HttpHeaderNames.USER_AGENT, ""));
   }
 
   /**
@@ -84,6 +106,10 @@ public final class Calls {
    * @throws SandkeeperException {@link ErrorReason#INVALID_FIELD} with every violation
    */
   public void validate(Message request) {
+    List<FieldViolation> noTimes = TimeRanges.violations(request);
+    if (!noTimes.isEmpty()) {
+      throw SandkeeperException.invalidFields(noTimes);
+    }
     ValidationResult result;
     try {
       result = validator.validate(request);

@@ -91,10 +91,11 @@ final class CostApi extends CostServiceGrpc.CostServiceImplBase {
           Page<CostRecord> page =
               costs.list(
                   costQuery,
-                  PageTokens.request(request.getPageSize(), request.getPageToken(), costQuery));
+                  PageTokens.request(
+                      request.getPageSize(), request.getPageToken(), "cost records", costQuery));
           return ListCostRecordsResponse.newBuilder()
               .addAllCostRecords(page.items().stream().map(MoneyMapper::toProto).toList())
-              .setNextPageToken(PageTokens.next(page, costQuery))
+              .setNextPageToken(PageTokens.next(page, "cost records", costQuery))
               .build();
         });
   }

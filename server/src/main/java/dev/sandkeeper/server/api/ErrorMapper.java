@@ -17,9 +17,10 @@ import com.linecorp.armeria.common.ContentTooLargeException;
 import com.linecorp.armeria.common.RequestContext;
 import com.linecorp.armeria.common.ResponseCompleteException;
 import com.linecorp.armeria.common.ShuttingDownException;
-import com.linecorp.armeria.common.grpc.GoogleGrpcExceptionHandlerFunction;
+import com.linecorp.armeria.common.grpc.GrpcExceptionHandlerFunction;
 import com.linecorp.armeria.common.stream.CancelledSubscriptionException;
 import com.linecorp.armeria.common.stream.ClosedStreamException;
+import com.linecorp.armeria.common.util.Exceptions;
 import com.linecorp.armeria.server.HttpStatusException;
 import com.linecorp.armeria.server.RequestCancellationException;
 import com.linecorp.armeria.server.RequestTimeoutException;
@@ -28,6 +29,7 @@ import dev.sandkeeper.server.base.SandkeeperException;
 import io.grpc.Metadata;
 import io.grpc.StatusException;
 import io.grpc.StatusRuntimeException;
+import io.grpc.protobuf.ProtoUtils;
 import java.time.Duration;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -38,9 +40,17 @@ import org.slf4j.LoggerFactory;
  * The one place where a failure becomes what the caller sees: a canonical code, and details of
  * which google.rpc.ErrorInfo is always one.
  */
-public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
+public final class ErrorMapper implements GrpcExceptionHandlerFunction {
+  /** The trailer in which the details travel. */
+  static final Metadata.Key<Status> DETAILS =
+      Metadata.Key.of(
+          "grpc-status-details-bin", ProtoUtils.metadataMarshaller(Status.getDefaultInstance()));
+
   /** The domain of every ErrorInfo. */
   public static final String DOMAIN = "sandkeeper.dev";
+
+  private static final String DEFRAMER_INPUT =
+      "com.linecorp.armeria.internal.common.stream.ByteBufsDecoderInput";
 
   private static final Logger logger = LoggerFactory.getLogger(ErrorMapper.class);
 
@@ -49,7 +59,7 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
     return switch (reason) {
       case INVALID_FIELD -> Code.INVALID_ARGUMENT;
       case INVALID_CREDENTIALS -> Code.UNAUTHENTICATED;
-      case SCOPE_MISSING -> Code.PERMISSION_DENIED;
+      case SCOPE_MISSING, COMMAND_DENIED -> Code.PERMISSION_DENIED;
       case SANDBOX_NOT_FOUND,
           EXECUTION_NOT_FOUND,
           CONTEXT_NOT_FOUND,
@@ -60,6 +70,7 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
           COST_RECORD_NOT_FOUND,
           API_KEY_NOT_FOUND,
           WEBHOOK_NOT_FOUND,
+          SECRET_NOT_FOUND,
           PRICE_NOT_FOUND,
           FILE_NOT_FOUND,
           ARTIFACTS_NOT_KEPT ->
@@ -69,6 +80,8 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
           SANDBOX_PAUSED,
           SANDBOX_ELSEWHERE,
           INTERPRETER_MISSING,
+          RUNTIME_MISSING,
+          ENGINE_MISSING,
           EXECUTION_FINISHED,
           INPUT_NOT_OPEN,
           INPUT_CLOSED,
@@ -81,28 +94,48 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
           REQUEST_ID_EXPIRED,
           PRICE_START_REFUSED,
           FILE_REFUSED,
-          WEBHOOK_DISABLED ->
+          WEBHOOK_DISABLED,
+          NO_KEY_FOR_SECRETS,
+          SECRET_UNREADABLE ->
           Code.FAILED_PRECONDITION;
       case QUOTA_EXCEEDED,
+          ENGINE_FULL,
           TOO_MANY_LIMITS,
           TOO_MANY_CONTEXTS,
           SIZE_LIMIT_EXCEEDED,
           TOO_MANY_REQUESTS,
+          RATE_LIMITED,
+          TOO_MANY_CONNECTIONS,
           INPUT_FULL,
-          TOO_MANY_WEBHOOKS ->
+          TOO_MANY_WEBHOOKS,
+          TOO_MANY_SECRETS,
+          TOO_MANY_TEMPLATES ->
           Code.RESOURCE_EXHAUSTED;
       case SEQUENCE_NOT_KEPT, INPUT_GAP, REPORT_TOO_LARGE -> Code.OUT_OF_RANGE;
       case CONCURRENT_CHANGE, SANDBOX_TAKEN_OVER -> Code.ABORTED;
-      case ENGINE_UNAVAILABLE, DATABASE_UNAVAILABLE, SHUTTING_DOWN -> Code.UNAVAILABLE;
+      case ENGINE_UNAVAILABLE, DATABASE_UNAVAILABLE, SHUTTING_DOWN, PORT_NOT_OPEN, PORT_FAILED ->
+          Code.UNAVAILABLE;
       case DEADLINE_EXCEEDED -> Code.DEADLINE_EXCEEDED;
       case INTERNAL -> Code.INTERNAL;
     };
   }
 
+  /**
+   * Says what the caller sees, also of what the gRPC library refuses, which Armeria's own function
+   * for google.rpc.Status would let pass without details.
+   */
   @Override
-  public @Nullable Status applyStatusProto(
-      RequestContext context, Throwable throwable, Metadata metadata) {
-    return status(context, throwable);
+  public io.grpc.Status apply(
+      RequestContext context, io.grpc.Status found, Throwable throwable, Metadata trailers) {
+    Status said = status(context, Exceptions.peel(throwable));
+    trailers.discardAll(DETAILS);
+    trailers.put(DETAILS, said);
+    io.grpc.Status status =
+        io.grpc.Status.fromCodeValue(said.getCode()).withDescription(said.getMessage());
+    // Armeria looks at the cause of what came as a status, for who cancelled.
+    return throwable instanceof StatusRuntimeException
+        ? status.withCause(found.getCause())
+        : status;
   }
 
   /** Returns what the caller sees of a failure, whichever way the call came. Bugs are logged. */
@@ -117,14 +150,24 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
         && throwable.getCause() instanceof ContentTooLargeException tooLarge) {
       return status(tooLarge);
     }
+    if (throwable instanceof InvalidProtocolBufferException malformed) {
+      return status(malformed);
+    }
+    if (throwable.getCause() instanceof InvalidProtocolBufferException malformed) {
+      return status(malformed);
+    }
     if (throwable instanceof StatusRuntimeException || throwable instanceof StatusException) {
-      return withErrorInfo(io.grpc.Status.fromThrowable(throwable));
+      io.grpc.Status refused = io.grpc.Status.fromThrowable(throwable);
+      return refused.getCode() == io.grpc.Status.Code.RESOURCE_EXHAUSTED
+          ? status(tooLarge()) // the one thing of which the library has a bound
+          : withErrorInfo(refused);
     }
     if (throwable instanceof ClosedStreamException
         || throwable instanceof ClosedSessionException
         || throwable instanceof CancelledSubscriptionException
         || throwable instanceof RequestCancellationException
-        || throwable instanceof ResponseCompleteException) {
+        || throwable instanceof ResponseCompleteException
+        || isReadOfWhatIsClosed(throwable)) {
       return withErrorInfo(
           io.grpc.Status.CANCELLED.withDescription(
               "The call is over: the caller is gone or has its answer."));
@@ -136,11 +179,6 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
     }
     if (throwable instanceof ShuttingDownException) {
       return status(SandkeeperException.of(ErrorReason.SHUTTING_DOWN, "The server stops."));
-    }
-    if (throwable instanceof InvalidProtocolBufferException) {
-      return withErrorInfo(
-          io.grpc.Status.INVALID_ARGUMENT.withDescription(
-              "The request cannot be read: " + throwable.getMessage()));
     }
     io.grpc.Status protocol = io.grpc.Status.fromThrowable(throwable);
     if (protocol.getCode() != io.grpc.Status.Code.UNKNOWN) {
@@ -159,8 +197,23 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
         .build();
   }
 
-  /** Returns what the caller sees of a known failure. */
+  /** Returns what the caller sees of a known failure; of very long values the beginning. */
   public static Status status(SandkeeperException failure) {
+    Status whole = details(failure);
+    return whole.getSerializedSize() <= ErrorSize.MAX_STATUS_BYTES
+        ? whole
+        : details(ErrorSize.cut(failure));
+  }
+
+  /** Names what is wrong with the message, such as a field of JSON that the type does not have. */
+  private static Status status(InvalidProtocolBufferException malformed) {
+    return withErrorInfo(
+        io.grpc.Status.INVALID_ARGUMENT.withDescription(
+            "The request is no message of the type that the call takes: "
+                + ErrorSize.cut(String.valueOf(malformed.getMessage()))));
+  }
+
+  private static Status details(SandkeeperException failure) {
     Status.Builder status =
         Status.newBuilder()
             .setCode(code(failure.reason()).getNumber())
@@ -174,12 +227,22 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
     return status.build();
   }
 
+  /** Armeria goes on to read messages that arrived together with one that ended the call. */
+  private static boolean isReadOfWhatIsClosed(Throwable throwable) {
+    StackTraceElement[] stack = throwable.getStackTrace();
+    return throwable instanceof IllegalStateException
+        && stack.length > 0
+        && stack[0].getClassName().equals(DEFRAMER_INPUT);
+  }
+
   /** Returns what the caller sees of a request that has more bytes than any may have. */
   public static Status status(ContentTooLargeException cause) {
-    return status(
-        SandkeeperException.of(
-                ErrorReason.SIZE_LIMIT_EXCEEDED, "The request has more bytes than is allowed.")
-            .with("maxBytes", cause.maxContentLength()));
+    return status(tooLarge().with("maxBytes", cause.maxContentLength()));
+  }
+
+  private static SandkeeperException tooLarge() {
+    return SandkeeperException.of(
+        ErrorReason.SIZE_LIMIT_EXCEEDED, "The request has more bytes than is allowed.");
   }
 
   private static @Nullable Message detail(SandkeeperException failure) {
@@ -255,7 +318,7 @@ public final class ErrorMapper implements GoogleGrpcExceptionHandlerFunction {
     String description = refused.getDescription();
     return Status.newBuilder()
         .setCode(refused.getCode().value())
-        .setMessage(description == null ? refused.getCode().name() : description)
+        .setMessage(ErrorSize.cut(description == null ? refused.getCode().name() : description))
         .addDetails(Any.pack(errorInfo("GRPC_" + refused.getCode().name(), Map.of())))
         .build();
   }

@@ -78,6 +78,15 @@ public final class EventStream {
     });
   }
 
+  /**
+   * Refuses a stream that would be one too many, before what it shows is started.
+   *
+   * @throws SandkeeperException as {@link OpenStreams#register} does
+   */
+  public void requireRoom(Principal principal) {
+    openStreams.requireRoom(principal);
+  }
+
   /** What a stream ends with. */
   @FunctionalInterface
   interface Last<R> {

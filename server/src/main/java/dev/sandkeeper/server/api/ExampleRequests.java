@@ -29,7 +29,9 @@ import dev.sandkeeper.v1.QuotaServiceGrpc;
 import dev.sandkeeper.v1.RunOnceRequest;
 import dev.sandkeeper.v1.RunTasksRequest;
 import dev.sandkeeper.v1.SandboxServiceGrpc;
+import dev.sandkeeper.v1.SecretServiceGrpc;
 import dev.sandkeeper.v1.SetLimitRequest;
+import dev.sandkeeper.v1.SetSecretRequest;
 import dev.sandkeeper.v1.Task;
 import dev.sandkeeper.v1.TerminateSandboxRequest;
 import dev.sandkeeper.v1.TestCase;
@@ -130,6 +132,10 @@ final class ExampleRequests {
             WebhookServiceGrpc.SERVICE_NAME,
             "CreateWebhook",
             CreateWebhookRequest.newBuilder().setUrl("https://example.com/alerts").build())
+        .exampleRequests(
+            SecretServiceGrpc.SERVICE_NAME,
+            "SetSecret",
+            SetSecretRequest.newBuilder().setName("API_TOKEN").setValue("a value").build())
         .exampleRequests(
             AuditServiceGrpc.SERVICE_NAME,
             "VerifyAuditChain",

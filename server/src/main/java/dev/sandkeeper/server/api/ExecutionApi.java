@@ -86,10 +86,13 @@ final class ExecutionApi extends ExecutionServiceGrpc.ExecutionServiceImplBase {
                   principal,
                   new SandboxId(request.getSandboxId()),
                   PageTokens.request(
-                      request.getPageSize(), request.getPageToken(), request.getSandboxId()));
+                      request.getPageSize(),
+                      request.getPageToken(),
+                      "executions",
+                      request.getSandboxId()));
           return ListExecutionsResponse.newBuilder()
               .addAllExecutions(page.items().stream().map(ExecutionMapper::toProto).toList())
-              .setNextPageToken(PageTokens.next(page, request.getSandboxId()))
+              .setNextPageToken(PageTokens.next(page, "executions", request.getSandboxId()))
               .build();
         });
   }

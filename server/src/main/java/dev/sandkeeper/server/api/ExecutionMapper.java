@@ -13,6 +13,7 @@ import dev.sandkeeper.server.execution.ArtifactSelection;
 import dev.sandkeeper.server.execution.ExecutionRequest;
 import dev.sandkeeper.server.execution.NumberedEvent;
 import dev.sandkeeper.server.ledger.NanoUsd;
+import dev.sandkeeper.server.secret.SecretReference;
 import dev.sandkeeper.v1.BudgetWarning;
 import dev.sandkeeper.v1.CapturedOutput;
 import dev.sandkeeper.v1.Code;
@@ -33,10 +34,13 @@ import dev.sandkeeper.v1.Result;
 import dev.sandkeeper.v1.Started;
 import dev.sandkeeper.v1.Terminal;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.Set;
 import java.util.TreeMap;
 
 /** Executions and their events on the wire. */
@@ -53,8 +57,10 @@ public final class ExecutionMapper {
         new SandboxId(proto.getSandboxId()),
         RequestKeys.of(proto.getRequestId(), proto.toBuilder().clearRequestId().build()),
         run(proto),
+        Optional.empty(),
         Attributions.given(proto.getWorkingDirectory()),
         proto.getEnvironmentMap(),
+        secrets(proto.getSecretsList(), proto.getEnvironmentMap(), run(proto)),
         stdio(proto),
         inputs(proto.getInputsMap()),
         artifacts(proto.hasArtifacts(), proto.getArtifacts()),
@@ -62,6 +68,44 @@ public final class ExecutionMapper {
         given(proto.getJournalSizeBytes()),
         Times.fromProto(proto.hasKeepDuration(), proto.getKeepDuration()),
         Attributions.fromProto(proto.getAttribution()));
+  }
+
+  /**
+   * Returns the secrets that something is to be given.
+   *
+   * @param environment what else it is given
+   */
+  static List<SecretReference> secrets(
+      List<dev.sandkeeper.v1.SecretReference> given,
+      Map<String, String> environment,
+      ExecutionSpec.Run run) {
+    if (!given.isEmpty() && !takesSecrets(run)) {
+      throw SandkeeperException.invalidField(
+          "secrets", "given (expected: absent; only commands, Bash and Python take secrets)");
+    }
+    List<SecretReference> references = new ArrayList<>();
+    Set<String> variables = new HashSet<>(environment.keySet());
+    for (int i = 0; i < given.size(); i++) {
+      String name = given.get(i).getName();
+      String variable = Attributions.given(given.get(i).getVariable()).orElse(name);
+      if (!variables.add(variable)) {
+        throw SandkeeperException.invalidField(
+            "secrets[%d].variable".formatted(i),
+            variable + " (expected: a variable that nothing else is given as)");
+      }
+      references.add(new SecretReference(name, variable));
+    }
+    return references;
+  }
+
+  /** A Python cell puts its environment back when it is over. */
+  private static boolean takesSecrets(ExecutionSpec.Run run) {
+    return switch (run) {
+      case ExecutionSpec.Command _ -> true;
+      case ExecutionSpec.Code code ->
+          code.language() == ExecutionSpec.Language.PYTHON
+              || (code.language() == ExecutionSpec.Language.BASH && code.contextId().isEmpty());
+    };
   }
 
   /** Returns files by path, in order. */

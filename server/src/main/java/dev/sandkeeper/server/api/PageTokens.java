@@ -22,10 +22,11 @@ final class PageTokens {
    *
    * @param size as asked; 0 for the default
    * @param token as given; empty for the first page
+   * @param list the name of the list
    * @param query everything else that the list depends on
    * @throws SandkeeperException {@code INVALID_FIELD} for a token of another query, or none of ours
    */
-  static Page.Request request(int size, String token, Object... query) {
+  static Page.Request request(int size, String token, String list, Object... query) {
     int wanted = size == 0 ? DEFAULT_SIZE : size;
     if (token.isEmpty()) {
       return new Page.Request(wanted, Optional.empty());
@@ -36,7 +37,7 @@ final class PageTokens {
       if (parts.size() == 3) {
         Instant time = DateTimeFormatter.ISO_INSTANT.parse(parts.get(1), Instant::from);
         Page.Position position = new Page.Position(time, parts.get(2));
-        if (parts.getFirst().equals(fingerprint(position, query))) {
+        if (parts.getFirst().equals(fingerprint(position, list, query))) {
           return new Page.Request(wanted, Optional.of(position));
         }
       }
@@ -48,9 +49,10 @@ final class PageTokens {
   }
 
   /** Returns the token of the next page; empty on the last. */
-  static String next(Page<?> page, Object... query) {
+  static String next(Page<?> page, String list, Object... query) {
     return page.next()
-        .map(position -> fingerprint(position, query) + " " + position.time() + " " + position.id())
+        .map(position ->
+            fingerprint(position, list, query) + " " + position.time() + " " + position.id())
         .map(text ->
             Base64.getUrlEncoder()
                 .withoutPadding()
@@ -59,9 +61,9 @@ final class PageTokens {
   }
 
   /** Tells apart queries, and a token that was changed on its way. */
-  private static String fingerprint(Page.Position position, Object... query) {
+  private static String fingerprint(Page.Position position, String list, Object... query) {
     return Hashing.sha256()
-        .hashString(position + " " + List.of(query), StandardCharsets.UTF_8)
+        .hashString(position + " " + list + " " + List.of(query), StandardCharsets.UTF_8)
         .toString()
         .substring(0, 16);
   }

@@ -96,10 +96,12 @@ final class QuotaApi extends QuotaServiceGrpc.QuotaServiceImplBase {
                   request.getScopeId());
           Page<Limit> page =
               limits.list(
-                  query, PageTokens.request(request.getPageSize(), request.getPageToken(), query));
+                  query,
+                  PageTokens.request(
+                      request.getPageSize(), request.getPageToken(), "limits", query));
           return ListLimitsResponse.newBuilder()
               .addAllLimits(page.items().stream().map(QuotaMapper::toProto).toList())
-              .setNextPageToken(PageTokens.next(page, query))
+              .setNextPageToken(PageTokens.next(page, "limits", query))
               .build();
         });
   }
@@ -136,11 +138,11 @@ final class QuotaApi extends QuotaServiceGrpc.QuotaServiceImplBase {
           Page<QuotaStatus> page =
               limits.quota(
                   query,
-                  PageTokens.request(request.getPageSize(), request.getPageToken(), query),
+                  PageTokens.request(request.getPageSize(), request.getPageToken(), "quota", query),
                   clock.now());
           return GetQuotaResponse.newBuilder()
               .addAllQuotas(page.items().stream().map(QuotaMapper::toProto).toList())
-              .setNextPageToken(PageTokens.next(page, query))
+              .setNextPageToken(PageTokens.next(page, "quota", query))
               .build();
         });
   }

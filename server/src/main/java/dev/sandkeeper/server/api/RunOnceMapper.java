@@ -9,10 +9,13 @@ import dev.sandkeeper.server.engine.ExecutionSpec;
 import dev.sandkeeper.server.engine.Stdio;
 import dev.sandkeeper.server.execution.ExecutionRequest;
 import dev.sandkeeper.server.sandbox.CreateSandbox;
+import dev.sandkeeper.server.secret.SecretReference;
 import dev.sandkeeper.v1.CreateSandboxRequest;
 import dev.sandkeeper.v1.ExecuteRequest;
 import dev.sandkeeper.v1.RunOnceRequest;
+import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.Function;
 
 /**
@@ -40,15 +43,44 @@ final class RunOnceMapper {
             .setIdleTimeout(IDLE_TIMEOUT)
             .setAttribution(proto.getAttribution())
             .putAllMetadata(proto.getMetadataMap())
-            .putAllEnvironment(proto.getEnvironmentMap());
+            .putAllEnvironment(proto.getEnvironmentMap())
+            .setCommandPolicy(proto.getCommandPolicy());
     if (proto.hasTimeout()) {
       create.setTimeout(proto.getTimeout());
     }
-    return SandboxMapper.fromProto(create.build(), key);
+    if (proto.hasNetwork()) {
+      create.setNetwork(proto.getNetwork());
+    }
+    return SandboxMapper.fromProto(
+        create.build(), key, Optional.of(ExecutionMapper.run(request(proto))));
   }
 
   /** Refuses what cannot be run at once, before there is a sandbox. */
   static Function<SandboxId, ExecutionRequest> execution(RunOnceRequest proto, RequestKey key) {
+    ExecuteRequest built = request(proto);
+    ExecutionSpec.Run run = ExecutionMapper.run(built);
+    Stdio stdio = ExecutionMapper.stdio(built);
+    List<SecretReference> secrets =
+        ExecutionMapper.secrets(proto.getSecretsList(), proto.getEnvironmentMap(), run);
+    return sandboxId ->
+        new ExecutionRequest(
+            sandboxId,
+            key,
+            run,
+            Optional.empty(),
+            Attributions.given(proto.getWorkingDirectory()),
+            Map.of(), // the sandbox has it, so that code has it too
+            secrets,
+            stdio,
+            ExecutionMapper.inputs(proto.getInputsMap()),
+            ExecutionMapper.artifacts(proto.hasArtifacts(), proto.getArtifacts()),
+            Times.fromProto(proto.hasDeadline(), proto.getDeadline()),
+            ExecutionMapper.given(proto.getJournalSizeBytes()),
+            Times.fromProto(proto.hasKeepDuration(), proto.getKeepDuration()),
+            Attribution.NONE);
+  }
+
+  private static ExecuteRequest request(RunOnceRequest proto) {
     ExecuteRequest.Builder execute =
         ExecuteRequest.newBuilder()
             .setWorkingDirectory(proto.getWorkingDirectory())
@@ -64,22 +96,6 @@ final class RunOnceMapper {
       ExecutionMapper.requireNoContext("code", proto.getCode());
       execute.setCode(proto.getCode());
     }
-    ExecuteRequest built = execute.build();
-    ExecutionSpec.Run run = ExecutionMapper.run(built);
-    Stdio stdio = ExecutionMapper.stdio(built);
-    return sandboxId ->
-        new ExecutionRequest(
-            sandboxId,
-            key,
-            run,
-            Attributions.given(proto.getWorkingDirectory()),
-            Map.of(), // the sandbox has it, so that code has it too
-            stdio,
-            ExecutionMapper.inputs(proto.getInputsMap()),
-            ExecutionMapper.artifacts(proto.hasArtifacts(), proto.getArtifacts()),
-            Times.fromProto(proto.hasDeadline(), proto.getDeadline()),
-            ExecutionMapper.given(proto.getJournalSizeBytes()),
-            Times.fromProto(proto.hasKeepDuration(), proto.getKeepDuration()),
-            Attribution.NONE);
+    return execute.build();
   }
 }

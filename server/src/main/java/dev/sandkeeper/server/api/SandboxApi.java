@@ -11,6 +11,9 @@ import dev.sandkeeper.server.execution.Executions;
 import dev.sandkeeper.server.execution.OneOffRun;
 import dev.sandkeeper.server.execution.OneOffRuns;
 import dev.sandkeeper.server.ledger.CostRepository;
+import dev.sandkeeper.server.port.ExposedPort;
+import dev.sandkeeper.server.port.PortAddress;
+import dev.sandkeeper.server.port.Ports;
 import dev.sandkeeper.server.sandbox.Sandbox;
 import dev.sandkeeper.server.sandbox.SandboxCreator;
 import dev.sandkeeper.server.sandbox.SandboxState;
@@ -21,6 +24,8 @@ import dev.sandkeeper.v1.CreateSandboxRequest;
 import dev.sandkeeper.v1.CreateSandboxResponse;
 import dev.sandkeeper.v1.ExecuteRequest;
 import dev.sandkeeper.v1.ExecuteResponse;
+import dev.sandkeeper.v1.ExposePortRequest;
+import dev.sandkeeper.v1.ExposePortResponse;
 import dev.sandkeeper.v1.GetSandboxRequest;
 import dev.sandkeeper.v1.GetSandboxResponse;
 import dev.sandkeeper.v1.GetSandboxUsageRequest;
@@ -54,6 +59,7 @@ final class SandboxApi extends SandboxServiceGrpc.SandboxServiceImplBase {
   private final Executions executions;
   private final OneOffRuns oneOffRuns;
   private final EventStream eventStream;
+  private final Ports ports;
   private final BillingClock clock;
 
   SandboxApi(
@@ -64,6 +70,7 @@ final class SandboxApi extends SandboxServiceGrpc.SandboxServiceImplBase {
       Executions executions,
       OneOffRuns oneOffRuns,
       EventStream eventStream,
+      Ports ports,
       BillingClock clock) {
     this.calls = calls;
     this.creator = creator;
@@ -72,6 +79,7 @@ final class SandboxApi extends SandboxServiceGrpc.SandboxServiceImplBase {
     this.executions = executions;
     this.oneOffRuns = oneOffRuns;
     this.eventStream = eventStream;
+    this.ports = ports;
     this.clock = clock;
   }
 
@@ -122,10 +130,11 @@ final class SandboxApi extends SandboxServiceGrpc.SandboxServiceImplBase {
                   principal,
                   states,
                   Attributions.given(request.getConversationId()),
-                  PageTokens.request(request.getPageSize(), request.getPageToken(), query));
+                  PageTokens.request(
+                      request.getPageSize(), request.getPageToken(), "sandboxes", query));
           return ListSandboxesResponse.newBuilder()
               .addAllSandboxes(page.items().stream().map(SandboxMapper::toProto).toList())
-              .setNextPageToken(PageTokens.next(page, query))
+              .setNextPageToken(PageTokens.next(page, "sandboxes", query))
               .build();
         });
   }
@@ -196,9 +205,30 @@ final class SandboxApi extends SandboxServiceGrpc.SandboxServiceImplBase {
   }
 
   @Override
+  public void exposePort(ExposePortRequest request, StreamObserver<ExposePortResponse> observer) {
+    calls.answer(
+        request,
+        observer,
+        Scope.RUN,
+        principal -> {
+          ExposedPort exposed =
+              ports.expose(
+                  principal,
+                  new PortAddress(new SandboxId(request.getSandboxId()), request.getPort()),
+                  Times.fromProto(request.hasValidity(), request.getValidity()));
+          return ExposePortResponse.newBuilder()
+              .setUrl(exposed.url().orElse(""))
+              .setPath(exposed.path())
+              .setExpireTime(Times.toProto(exposed.expireTime()))
+              .build();
+        });
+  }
+
+  @Override
   public void execute(ExecuteRequest request, StreamObserver<ExecuteResponse> observer) {
     Principal principal = calls.begin(Scope.RUN);
     calls.validate(request);
+    eventStream.requireRoom(principal);
     eventStream.start(
         principal,
         executions.execute(principal, ExecutionMapper.fromProto(request)),
@@ -227,6 +257,7 @@ final class SandboxApi extends SandboxServiceGrpc.SandboxServiceImplBase {
     executions.requireRetention(
         ExecutionMapper.given(request.getJournalSizeBytes()),
         Times.fromProto(request.hasKeepDuration(), request.getKeepDuration()));
+    eventStream.requireRoom(principal);
     OneOffRun run =
         oneOffRuns.start(
             principal, RunOnceMapper.sandbox(request, key), RunOnceMapper.execution(request, key));

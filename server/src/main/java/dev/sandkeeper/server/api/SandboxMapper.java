@@ -1,18 +1,19 @@
 package dev.sandkeeper.server.api;
 
 import dev.sandkeeper.server.base.RequestKey;
+import dev.sandkeeper.server.engine.ExecutionSpec;
 import dev.sandkeeper.server.ledger.EndReason;
 import dev.sandkeeper.server.sandbox.CreateSandbox;
 import dev.sandkeeper.server.sandbox.ExhaustionPolicy;
 import dev.sandkeeper.server.sandbox.SandboxState;
-import dev.sandkeeper.server.sandbox.Template;
 import dev.sandkeeper.v1.CreateSandboxRequest;
 import dev.sandkeeper.v1.Resources;
 import dev.sandkeeper.v1.Sandbox;
 import dev.sandkeeper.v1.SandboxEndReason;
+import java.util.Optional;
 import java.util.OptionalInt;
 
-/** Sandboxes and templates on the wire. */
+/** Sandboxes on the wire. */
 final class SandboxMapper {
   private static final String DEFAULT_TEMPLATE = "base";
 
@@ -20,15 +21,19 @@ final class SandboxMapper {
 
   static CreateSandbox fromProto(CreateSandboxRequest proto) {
     return fromProto(
-        proto, RequestKeys.of(proto.getRequestId(), proto.toBuilder().clearRequestId().build()));
+        proto,
+        RequestKeys.of(proto.getRequestId(), proto.toBuilder().clearRequestId().build()),
+        Optional.empty());
   }
 
   /**
    * Returns what is asked for.
    *
    * @param key goes before the request's own id
+   * @param run what it is for; empty for anything
    */
-  static CreateSandbox fromProto(CreateSandboxRequest proto, RequestKey key) {
+  static CreateSandbox fromProto(
+      CreateSandboxRequest proto, RequestKey key, Optional<ExecutionSpec.Run> run) {
     return new CreateSandbox(
         key,
         template(proto.getTemplate()),
@@ -39,7 +44,12 @@ final class SandboxMapper {
         fromProto(proto.getOnExhaustion()),
         Attributions.fromProto(proto.getAttribution()),
         proto.getMetadataMap(),
-        proto.getEnvironmentMap());
+        proto.getEnvironmentMap(),
+        proto.hasNetwork()
+            ? Optional.of(NetworkMapper.fromProto("network", proto.getNetwork()))
+            : Optional.empty(),
+        CommandPolicyMapper.fromProto("command_policy", proto.getCommandPolicy()),
+        run);
   }
 
   static Sandbox toProto(dev.sandkeeper.server.sandbox.Sandbox sandbox) {
@@ -62,6 +72,9 @@ final class SandboxMapper {
             .setTimeout(Times.toProto(sandbox.timeout()))
             .setCreateTime(Times.toProto(sandbox.createTime()))
             .setExpireTime(Times.toProto(sandbox.expireTime()));
+    sandbox.runtime().ifPresent(proto::setRuntime);
+    NetworkMapper.toProto(sandbox.network()).ifPresent(proto::setNetwork);
+    CommandPolicyMapper.toProto(sandbox.commandPolicies()).ifPresent(proto::setCommandPolicy);
     sandbox.idleTimeout().map(Times::toProto).ifPresent(proto::setIdleTimeout);
     sandbox.startTime().map(Times::toProto).ifPresent(proto::setStartTime);
     sandbox.endTime().map(Times::toProto).ifPresent(proto::setEndTime);
@@ -70,20 +83,6 @@ final class SandboxMapper {
       proto.setPaidUntilTime(Times.toProto(sandbox.paidUntil()));
     }
     return proto.build();
-  }
-
-  static dev.sandkeeper.v1.Template toProto(Template template) {
-    return dev.sandkeeper.v1.Template.newBuilder()
-        .setName(template.name())
-        .setDescription(template.description())
-        .setTier(template.tier())
-        .setEngine(template.engine())
-        .setDefaultResources(
-            Resources.newBuilder()
-                .setCpuCores(template.cpuCores().standard())
-                .setMemoryMib(template.memoryMib().standard()))
-        .setDefaultTimeout(Times.toProto(template.defaultTimeout()))
-        .build();
   }
 
   static SandboxState fromProto(dev.sandkeeper.v1.SandboxState state) {

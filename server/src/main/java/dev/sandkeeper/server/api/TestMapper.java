@@ -60,6 +60,7 @@ final class TestMapper {
         request(
             sandboxId,
             command("program", program, proto.getArgsList()),
+            source(program),
             proto.getEnvironmentMap(),
             proto.getStdin().toByteArray(),
             timeLimit),
@@ -74,6 +75,7 @@ final class TestMapper {
           request(
               sandboxId,
               command(path + ".check", proto.getCheck(), List.of()),
+              source(proto.getCheck()),
               Map.of(),
               new byte[0], // the program's output, once there is one
               timeLimit));
@@ -87,6 +89,7 @@ final class TestMapper {
   private static ExecutionRequest request(
       SandboxId sandboxId,
       ExecutionSpec.Command command,
+      Optional<ExecutionSpec.Code> source,
       Map<String, String> environment,
       byte[] stdin,
       Duration timeLimit) {
@@ -94,8 +97,10 @@ final class TestMapper {
         sandboxId,
         RequestKeys.fresh(),
         command,
+        source,
         Optional.empty(),
         environment,
+        List.of(),
         Stdio.of(stdin),
         Map.of(),
         Optional.empty(),
@@ -103,6 +108,16 @@ final class TestMapper {
         OptionalLong.empty(),
         Optional.empty(),
         Attribution.NONE);
+  }
+
+  private static Optional<ExecutionSpec.Code> source(Program program) {
+    return program.hasCode()
+        ? Optional.of(
+            new ExecutionSpec.Code(
+                ExecutionMapper.language(program.getCode().getLanguage()),
+                program.getCode().getSource(),
+                Optional.empty()))
+        : Optional.empty();
   }
 
   /**

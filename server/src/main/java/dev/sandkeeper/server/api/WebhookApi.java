@@ -93,10 +93,11 @@ final class WebhookApi extends WebhookServiceGrpc.WebhookServiceImplBase {
               webhooks.deliveries(
                   tenantId,
                   Attributions.given(request.getWebhookId()),
-                  PageTokens.request(request.getPageSize(), request.getPageToken(), query));
+                  PageTokens.request(
+                      request.getPageSize(), request.getPageToken(), "deliveries", query));
           return ListDeliveriesResponse.newBuilder()
               .addAllDeliveries(page.items().stream().map(WebhookApi::toProto).toList())
-              .setNextPageToken(PageTokens.next(page, query))
+              .setNextPageToken(PageTokens.next(page, "deliveries", query))
               .build();
         });
   }

@@ -21,7 +21,7 @@ import java.util.OptionalLong;
  * @param actor who did it
  * @param subject what it was done to
  * @param run what was run and what came of it
- * @param detail what was changed, or the path of a file; for people
+ * @param detail what was changed or connected to, or the path of a file; for people
  */
 public record AuditEntry(
     TenantId tenantId,

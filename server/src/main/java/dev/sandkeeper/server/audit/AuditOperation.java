@@ -22,8 +22,14 @@ public enum AuditOperation {
   PAUSE("pause"),
   /** A sandbox was resumed, or refused. */
   RESUME("resume"),
+  /** A sandbox connected to a host, or was refused. */
+  CONNECT("connect"),
   /** A sandbox was ended. */
   TERMINATE("terminate"),
+  /** A URL of a port was made. */
+  PORT_EXPOSE("port_expose"),
+  /** A port was reached by a key or by a URL, for the first time in a while. */
+  PORT_CONNECT("port_connect"),
   /** A limit was set or deleted. */
   QUOTA_CHANGE("quota_change"),
   /** A cost record was corrected, or a credit given. */
@@ -35,7 +41,13 @@ public enum AuditOperation {
   /** A tenant was added. */
   TENANT_CHANGE("tenant_change"),
   /** A webhook was made, deleted or disabled. */
-  WEBHOOK_CHANGE("webhook_change");
+  WEBHOOK_CHANGE("webhook_change"),
+  /** A template was made, changed or deleted. */
+  TEMPLATE_CHANGE("template_change"),
+  /** A secret was set or deleted. */
+  SECRET_CHANGE("secret_change"),
+  /** An execution was given secrets. */
+  SECRET_USE("secret_use");
 
   private final String id;
 

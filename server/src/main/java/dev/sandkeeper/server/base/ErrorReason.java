@@ -11,6 +11,8 @@ public enum ErrorReason {
   INVALID_CREDENTIALS,
   /** The key is good but lacks the scope. */
   SCOPE_MISSING,
+  /** A policy of the sandbox or its template denies the command or code. */
+  COMMAND_DENIED,
   /** No such sandbox, or another tenant's, or another agent's. */
   SANDBOX_NOT_FOUND,
   /** No such execution, or not one the caller may see. */
@@ -31,6 +33,8 @@ public enum ErrorReason {
   HOLD_NOT_FOUND,
   /** No such webhook. */
   WEBHOOK_NOT_FOUND,
+  /** The tenant has no secret of that name. */
+  SECRET_NOT_FOUND,
   /** No price is in force at the time asked for. */
   PRICE_NOT_FOUND,
   /** No such file or directory in the sandbox. */
@@ -55,6 +59,10 @@ public enum ErrorReason {
   SANDBOX_TAKEN_OVER,
   /** The sandbox's template has no interpreter for the language of the code. */
   INTERPRETER_MISSING,
+  /** The template names a runtime that this server does not have. */
+  RUNTIME_MISSING,
+  /** A template, a sandbox or the configuration names an engine that this server does not have. */
+  ENGINE_MISSING,
   /** The execution is over, and takes nothing more. */
   EXECUTION_FINISHED,
   /** The execution was started without keeping its standard input open. */
@@ -79,8 +87,14 @@ public enum ErrorReason {
   FILE_REFUSED,
   /** The webhook was disabled, for good. */
   WEBHOOK_DISABLED,
+  /** The server has no key to encrypt secrets by. */
+  NO_KEY_FOR_SECRETS,
+  /** The secret was encrypted by another key than the server has. */
+  SECRET_UNREADABLE,
   /** A limit has not enough left. */
   QUOTA_EXCEEDED,
+  /** An engine runs as many sandboxes as it may, of all tenants and servers together. */
+  ENGINE_FULL,
   /** The tenant has as many limits as it may have. */
   TOO_MANY_LIMITS,
   /** The sandbox has as many contexts as it may. */
@@ -89,10 +103,18 @@ public enum ErrorReason {
   SIZE_LIMIT_EXCEEDED,
   /** More at once than the server allows. */
   TOO_MANY_REQUESTS,
+  /** A key calls faster than it may, or too many calls from an address bring no key that works. */
+  RATE_LIMITED,
+  /** As many connections to ports of the sandbox are open as may be. */
+  TOO_MANY_CONNECTIONS,
   /** As much input waits as may, for a program that does not read. */
   INPUT_FULL,
   /** The tenant has as many webhooks as it may. */
   TOO_MANY_WEBHOOKS,
+  /** The tenant has as many secrets as it may, or the sandbox was given as many. */
+  TOO_MANY_SECRETS,
+  /** There are as many templates as there may be. */
+  TOO_MANY_TEMPLATES,
   /** A report has more rows than one may have. */
   REPORT_TOO_LARGE,
   /** The events asked for are no longer kept. */
@@ -101,6 +123,10 @@ public enum ErrorReason {
   INPUT_GAP,
   /** Another call changed the same thing first. */
   CONCURRENT_CHANGE,
+  /** Nothing in the sandbox listens on the port. */
+  PORT_NOT_OPEN,
+  /** What listens on the port broke off before it had answered, or does not speak HTTP/1.1. */
+  PORT_FAILED,
   /** The engine cannot be reached or cannot start sandboxes now. */
   ENGINE_UNAVAILABLE,
   /** The database cannot be reached. */

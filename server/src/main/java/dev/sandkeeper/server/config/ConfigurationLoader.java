@@ -8,10 +8,12 @@ import com.typesafe.config.ConfigValueFactory;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.regex.Pattern;
 
 /**
  * Reads the configuration: the shipped file, over it the operator's, over it the environment.
@@ -22,6 +24,10 @@ import java.util.Optional;
 public final class ConfigurationLoader {
   private static final String SHIPPED_FILE = "sandkeeper.conf";
   private static final String ENVIRONMENT_PREFIX = "SANDKEEPER_";
+
+  /** Base64 of 32 bytes: the last character has two bits too many, which are 0. */
+  private static final Pattern SECRETS_KEY =
+      Pattern.compile("[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=");
 
   private static final int MAX_PORT = 65_535;
   private static final long KIB = 1L << 10;
@@ -75,6 +81,14 @@ public final class ConfigurationLoader {
                     "server.ping-interval", Duration.ofSeconds(1), Duration.ofMinutes(10)),
                 reader.duration(
                     "server.request-timeout", Duration.ofSeconds(1), Duration.ofHours(1)),
+                reader.integer("server.max-open-streams", 1, 1_000_000),
+                reader.integer("server.max-open-streams-per-tenant", 1, 1_000_000),
+                reader.integer("server.max-open-streams-per-key", 1, 1_000_000),
+                new Configuration.RateLimit(
+                    reader.integer("server.rate-limit.requests-per-second", 0, 1_000_000),
+                    reader.integer("server.rate-limit.burst", 1, 1_000_000),
+                    reader.integer("server.rate-limit.failures-per-second", 0, 1_000_000),
+                    reader.integer("server.rate-limit.failure-burst", 1, 1_000_000)),
                 tls(reader, problems)),
             new Configuration.Cors(reader.origins("server.cors.allowed-origins")),
             new Configuration.Database(
@@ -89,8 +103,14 @@ public final class ConfigurationLoader {
                     "database.acquire-timeout", Duration.ofMillis(250), Duration.ofMinutes(5)),
                 reader.duration(
                     "database.statement-timeout", Duration.ofMillis(100), Duration.ofHours(1))),
+            engines(reader, problems),
+            new Configuration.Drift(
+                reader.duration("engine.drift-tolerance", Duration.ZERO, Duration.ofHours(1)),
+                reader.duration(
+                    "engine.drift-check-delay", Duration.ofMillis(100), Duration.ofHours(12))),
             new Configuration.LocalEngine(
                 reader.requiredText("engine.local.runtime"),
+                reader.texts("engine.local.other-runtimes"),
                 reader.requiredText("engine.local.node"),
                 reader.requiredText("engine.local.java"),
                 reader.requiredText("engine.local.r"),
@@ -100,6 +120,7 @@ public final class ConfigurationLoader {
                     "engine.local.start-timeout", Duration.ofMillis(100), Duration.ofMinutes(10)),
                 reader.duration(
                     "engine.local.sample-interval", Duration.ofMillis(10), Duration.ofMinutes(1))),
+            e2bEngine(reader, problems),
             new Configuration.Ledger(
                 reader.duration("ledger.lease", Duration.ofSeconds(1), Duration.ofHours(1)),
                 reader.duration("ledger.stop-time", Duration.ZERO, Duration.ofMinutes(10)),
@@ -123,6 +144,8 @@ public final class ConfigurationLoader {
                     "execution.default-deadline", Duration.ofSeconds(1), Duration.ofHours(24)),
                 reader.duration(
                     "execution.heartbeat-interval", Duration.ofMillis(100), Duration.ofMinutes(5))),
+            new Configuration.Redaction(reader.flag("redaction.enabled")),
+            new Configuration.Secrets(reader.secret("secrets.key")),
             new Configuration.Files(
                 reader.bytes("files.max-upload-size", KIB, TIB),
                 reader.bytes("files.max-download-size", KIB, TIB),
@@ -131,6 +154,10 @@ public final class ConfigurationLoader {
                 reader.integer("files.max-partial-uploads", 1, 1000),
                 reader.duration(
                     "files.keep-partial-uploads", Duration.ofSeconds(1), Duration.ofDays(1))),
+            new Configuration.Ports(
+                reader.portUrl("ports.url"),
+                reader.integer("ports.max-connections", 1, 1000),
+                reader.duration("ports.idle-timeout", Duration.ofSeconds(1), Duration.ofDays(1))),
             new Configuration.Alerts(
                 reader.flag("alerts.allow-private-addresses"),
                 reader.integer("alerts.max-webhooks", 1, 100),
@@ -139,6 +166,13 @@ public final class ConfigurationLoader {
                 reader.duration("alerts.keep", Duration.ZERO, Duration.ofDays(90)),
                 reader.duration(
                     "alerts.poll-interval", Duration.ofMillis(100), Duration.ofMinutes(1))),
+            new Configuration.Egress(
+                reader.integer("egress.max-connections", 1, 100_000),
+                reader.duration(
+                    "egress.connect-timeout", Duration.ofMillis(100), Duration.ofMinutes(1)),
+                reader.duration("egress.idle-timeout", Duration.ofSeconds(1), Duration.ofHours(1)),
+                reader.duration(
+                    "egress.audit-interval", Duration.ofMillis(100), Duration.ofMinutes(5))),
             new Configuration.Telemetry(
                 reader.httpUri("telemetry.otlp-endpoint"),
                 reader.duration(
@@ -146,7 +180,66 @@ public final class ConfigurationLoader {
                 reader.flag("telemetry.prometheus")),
             reader.effective());
     checkTogether(configuration.database(), problems);
+    check(configuration.secrets(), problems);
     return configuration;
+  }
+
+  private static Configuration.Engines engines(ConfigurationReader reader, List<String> problems) {
+    Map<String, String> tiers = new HashMap<>();
+    for (String tier : List.of("standard", "high-memory", "gpu")) {
+      reader.optionalText("engine.tiers." + tier).ifPresent(engine -> tiers.put(tier, engine));
+    }
+    Configuration.EngineGuard guard =
+        new Configuration.EngineGuard(
+            reader.integer("engine.guard.window", 2, 1000),
+            reader.integer("engine.guard.minimum-calls", 1, 1000),
+            reader.integer("engine.guard.failure-percent", 1, 100),
+            reader.duration("engine.guard.open-time", Duration.ofMillis(100), Duration.ofHours(1)),
+            reader.integer("engine.guard.trial-calls", 1, 100),
+            reader.integer("engine.guard.max-starting", 1, 10_000),
+            reader.duration(
+                "engine.guard.check-interval", Duration.ofMillis(100), Duration.ofMinutes(10)));
+    if (guard.minimumCalls() > guard.window()) {
+      problems.add(
+          "engine.guard.minimum-calls: "
+              + guard.minimumCalls()
+              + " (expected: at most engine.guard.window, "
+              + guard.window()
+              + ")");
+    }
+    return new Configuration.Engines(
+        reader.requiredText("engine.default"), tiers, reader.texts("engine.fallback"), guard);
+  }
+
+  private static Configuration.E2bEngine e2bEngine(
+      ConfigurationReader reader, List<String> problems) {
+    Configuration.E2bEngine engine =
+        new Configuration.E2bEngine(
+            reader.secret("engine.e2b.api-key"),
+            reader.optionalText("engine.e2b.api-key-file").map(Path::of),
+            reader.requiredText("engine.e2b.domain"),
+            reader.httpUri("engine.e2b.api-url"),
+            reader.httpUri("engine.e2b.sandbox-url"),
+            reader.requiredText("engine.e2b.template"),
+            reader.integer("engine.e2b.max-sandboxes", 1, 1_000_000),
+            reader.duration(
+                "engine.e2b.session-limit", Duration.ofMinutes(1), Duration.ofDays(365)),
+            reader.duration("engine.e2b.rotation-margin", Duration.ZERO, Duration.ofHours(12)),
+            reader.duration(
+                "engine.e2b.start-timeout", Duration.ofSeconds(1), Duration.ofMinutes(10)));
+    if (engine.rotationMargin().compareTo(engine.sessionLimit()) >= 0) {
+      problems.add(
+          "engine.e2b.rotation-margin: "
+              + engine.rotationMargin()
+              + " (expected: less than engine.e2b.session-limit, "
+              + engine.sessionLimit()
+              + ")");
+    }
+    if (!engine.apiKey().value().isEmpty() && engine.apiKeyFile().isPresent()) {
+      problems.add(
+          "engine.e2b.api-key: is set, and so is engine.e2b.api-key-file (expected: one of them)");
+    }
+    return engine;
   }
 
   private static Optional<Configuration.Tls> tls(
@@ -177,6 +270,13 @@ public final class ConfigurationLoader {
     }
     if (database.serverUser().isBlank()) {
       problems.add("database.server-user: is empty (expected: a role, as database.url is set)");
+    }
+  }
+
+  private static void check(Configuration.Secrets secrets, List<String> problems) {
+    String key = secrets.key().value();
+    if (!key.isEmpty() && !SECRETS_KEY.matcher(key).matches()) {
+      problems.add("secrets.key: is no key (expected: Base64 of 32 bytes)"); // never shown
     }
   }
 

@@ -25,6 +25,10 @@ final class ConfigurationReader {
       Pattern.compile(
           "\\*|https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\\[[0-9a-f:]+](:[0-9]{1,5})?");
 
+  private static final Pattern PORT_URL =
+      Pattern.compile(
+          "https?://\\{port}-\\{sandbox}\\.[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?/?");
+
   private final Config config;
   private final Config defaults;
   private final List<String> problems;
@@ -93,8 +97,21 @@ final class ConfigurationReader {
         });
   }
 
-  /** Reads a list of web origins; as text, as in the environment, they stand between commas. */
-  List<String> origins(String key) {
+  /** Reads the URL by which ports are named, with {@code {port}} and {@code {sandbox}} in it. */
+  Optional<String> portUrl(String key) {
+    Optional<String> url = optionalText(key);
+    url.filter(value -> !PORT_URL.matcher(value).matches())
+        .ifPresent(value ->
+            problems.add(
+                key
+                    + ": "
+                    + value
+                    + " (expected: https://{port}-{sandbox}.sandboxes.example.com)"));
+    return url;
+  }
+
+  /** Reads a list of texts; as one text, as in the environment, they stand between commas. */
+  List<String> texts(String key) {
     List<String> values =
         read(
             key,
@@ -102,9 +119,15 @@ final class ConfigurationReader {
                 source.getValue(key).valueType() == ConfigValueType.STRING
                     ? COMMA.splitAsStream(source.getString(key)).toList()
                     : source.getStringList(key));
-    List<String> origins =
+    List<String> texts =
         values.stream().map(String::strip).filter(value -> !value.isEmpty()).toList();
-    effective.put(key, origins.toString());
+    effective.put(key, texts.toString());
+    return texts;
+  }
+
+  /** Reads a list of web origins as {@link #texts}. */
+  List<String> origins(String key) {
+    List<String> origins = texts(key);
     for (String origin : origins) {
       if (!ORIGIN.matcher(origin).matches()) {
         problems.add(

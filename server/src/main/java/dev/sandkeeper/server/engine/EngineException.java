@@ -33,11 +33,15 @@ public final class EngineException extends RuntimeException {
   public enum Kind {
     /** The engine as a whole cannot work now: not set up, runtime missing, no room. */
     UNAVAILABLE,
+    /** The engine works, and cannot start another sandbox now: it has as many as it may. */
+    FULL,
     /** This sandbox or this call failed. */
     FAILED,
     /** The sandbox is paused, and the call needs it to run: resume it first. */
     PAUSED,
     /** The context that something was to run in is not there any more. */
-    CONTEXT_GONE
+    CONTEXT_GONE,
+    /** Nothing in the sandbox listens on the port. */
+    PORT_CLOSED
   }
 }

@@ -1,6 +1,7 @@
 package dev.sandkeeper.server.engine;
 
 import dev.sandkeeper.server.base.SandboxId;
+import java.nio.channels.SocketChannel;
 import java.time.Duration;
 import java.util.List;
 import java.util.Set;
@@ -79,11 +80,31 @@ public interface EngineSandbox {
    */
   void onEnd(Consumer<SandboxEnd> callback);
 
+  /**
+   * Opens the way out of a sandbox that was created with one: what its programs send to the proxy
+   * that their environment names comes here. Until then, and once the engine lets go of the
+   * sandbox, their connections are closed. Called at most once.
+   *
+   * @param connections takes every connection, without waiting, and closes it in the end
+   * @throws EngineException {@code FAILED} when it cannot be opened
+   */
+  void openNetwork(Consumer<SocketChannel> connections);
+
   /** Returns the contexts of the sandbox. */
   EngineContexts contexts();
 
   /** Returns the files of the sandbox, which can be reached while it is not paused. */
   EngineFiles files();
+
+  /**
+   * Connects to a port that a program listens on, on the loopback addresses of the sandbox.
+   *
+   * @param port 1 to 65535
+   * @return the connection, which the caller closes
+   * @throws EngineException {@code PORT_CLOSED} when nothing listens there, {@code FAILED} when the
+   *     sandbox has ended or does not answer in time, {@code PAUSED} while it is paused
+   */
+  EngineConnection connect(int port);
 
   /**
    * Holds every process of the sandbox still, as it is. Its memory and files stay and go on being

@@ -27,6 +27,14 @@ public interface ExecutionListener {
   void output(OutputStreamKind kind, long offset, ByteBuffer bytes);
 
   /**
+   * Returns how many of the calls that came last tell of what is not kept yet: the engine keeps it,
+   * to tell it to a later listener again.
+   */
+  default int behind() {
+    return 0;
+  }
+
+  /**
    * Code came to a value.
    *
    * @param mimeData the value by media type, for example {@code text/plain}

@@ -16,12 +16,33 @@ public interface SandboxEngine extends AutoCloseable {
   String name();
 
   /**
+   * Returns the names of what it can isolate sandboxes with, the default first; empty where it
+   * offers no choice.
+   */
+  List<String> runtimes();
+
+  /** Says whether sandboxes can be made from templates of its own, by their names. */
+  boolean hasTemplates();
+
+  /** Says whether it keeps records of sandboxes that ended, for {@link #record}. */
+  boolean keepsRecords();
+
+  /**
+   * Proves, at little cost, that it can work: asked now and then, also while nothing else is.
+   *
+   * @throws EngineException {@code UNAVAILABLE} when it cannot, saying why
+   */
+  void check();
+
+  /**
    * Starts a sandbox and waits until it can take work.
    *
    * @param spec what to start; its id must not run in this engine already
    * @return the running sandbox
    * @throws EngineException {@code UNAVAILABLE} when the engine cannot start anything now, {@code
-   *     FAILED} when this sandbox could not be started; nothing of it is left then
+   *     FULL} when it has as many as it may, {@code FAILED} when this sandbox could not be started;
+   *     nothing of it is left then. After {@code UNAVAILABLE} it may run all the same, where the
+   *     answer was lost: {@link #destroy} ends it
    */
   EngineSandbox create(SandboxSpec spec);
 
@@ -39,8 +60,9 @@ public interface SandboxEngine extends AutoCloseable {
 
   /**
    * Returns everything that really runs in this engine's place, also what nobody remembers, in no
-   * particular order. A sandbox that ended while nobody looked is listed until it is destroyed,
-   * which gives its last usage.
+   * particular order: of this server, and where several servers on one database share the place, of
+   * all of them; never of another database. A sandbox that ended while nobody looked is listed
+   * until it is destroyed, which gives its last usage.
    *
    * @throws EngineException {@code UNAVAILABLE} when the engine cannot say what runs
    */
@@ -56,8 +78,18 @@ public interface SandboxEngine extends AutoCloseable {
   Optional<UsageReading> destroy(SandboxId id);
 
   /**
+   * Returns what it has itself on record of a sandbox that ended: not what this server told it or
+   * counted, but what the engine would bill by.
+   *
+   * @return empty when it keeps no records, or does not have all of this one yet
+   * @throws EngineException {@code UNAVAILABLE} when the engine cannot say
+   */
+  Optional<EngineRecord> record(SandboxId id);
+
+  /**
    * Returns where this engine object runs its sandboxes, in words by which others of its kind tell
-   * whether they reach them; the same for as long as they can run.
+   * whether they reach them; the same for as long as they can run. Begins with the engine's name
+   * and a colon, and is one line.
    */
   String place();
 

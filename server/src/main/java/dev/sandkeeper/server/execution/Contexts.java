@@ -205,8 +205,9 @@ public final class Contexts {
 
   private void audit(Principal principal, LiveSandbox sandbox, String what, ContextId contextId) {
     AuditEntry entry =
-        AuditEntry.of(sandbox.sandbox().tenantId(), clock.now(), AuditOperation.CONTEXT_CHANGE)
-            .on(sandbox.id(), sandbox.sandbox().attribution())
+        sandbox
+            .sandbox()
+            .audited(clock.now(), AuditOperation.CONTEXT_CHANGE)
             .by(principal)
             .withDetail(what + " the context " + contextId);
     transactions.run(transaction -> auditLog.append(transaction, entry));

@@ -135,8 +135,8 @@ public final class ExecutionInputs {
   private void record(
       Principal principal, Sandbox sandbox, ExecutionId executionId, String detail) {
     AuditEntry entry =
-        AuditEntry.of(sandbox.tenantId(), clock.now(), AuditOperation.INPUT)
-            .on(sandbox.sandboxId(), sandbox.attribution())
+        sandbox
+            .audited(clock.now(), AuditOperation.INPUT)
             .ran(executionId, AuditEntry.Run.NONE)
             .by(principal)
             .withDetail(detail);

@@ -5,7 +5,9 @@ import dev.sandkeeper.server.base.RequestKey;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.engine.ExecutionSpec;
 import dev.sandkeeper.server.engine.Stdio;
+import dev.sandkeeper.server.secret.SecretReference;
 import java.time.Duration;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
@@ -16,8 +18,11 @@ import java.util.OptionalLong;
  * @param sandboxId where
  * @param requestKey what makes the request repeatable
  * @param run a command or a piece of code
+ * @param source the code that a command is made of, which policies are to judge in its place
  * @param workingDirectory relative to the home; empty for the home
  * @param environment variables on top of the sandbox's
+ * @param secrets what it is given of the tenant's secrets; each variable once, none of them in the
+ *     environment
  * @param stdio its standard streams
  * @param inputs files to put in place before it starts, by path; not to be changed
  * @param artifacts the files to keep when it is over
@@ -30,8 +35,10 @@ public record ExecutionRequest(
     SandboxId sandboxId,
     RequestKey requestKey,
     ExecutionSpec.Run run,
+    Optional<ExecutionSpec.Code> source,
     Optional<String> workingDirectory,
     Map<String, String> environment,
+    List<SecretReference> secrets,
     Stdio stdio,
     Map<String, byte[]> inputs,
     Optional<ArtifactSelection> artifacts,
@@ -46,8 +53,10 @@ public record ExecutionRequest(
         sandboxId,
         requestKey,
         run,
+        source,
         workingDirectory,
         environment,
+        secrets,
         Stdio.of(stdin),
         inputs,
         artifacts,
@@ -55,5 +64,10 @@ public record ExecutionRequest(
         journalBytes,
         keep,
         attribution);
+  }
+
+  /** Returns what policies are to judge. */
+  ExecutionSpec.Run judged() {
+    return source.<ExecutionSpec.Run>map(code -> code).orElse(run);
   }
 }

@@ -20,10 +20,13 @@ import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionSpec;
 import dev.sandkeeper.server.engine.RunningExecution;
 import dev.sandkeeper.server.ledger.NanoUsd;
+import dev.sandkeeper.server.redaction.Redaction;
 import dev.sandkeeper.server.sandbox.LiveSandbox;
 import dev.sandkeeper.server.sandbox.Sandbox;
 import dev.sandkeeper.server.sandbox.SandboxListener;
 import dev.sandkeeper.server.sandbox.Sandboxes;
+import dev.sandkeeper.server.secret.SecretValue;
+import dev.sandkeeper.server.secret.Secrets;
 import dev.sandkeeper.server.telemetry.LogKeys;
 import dev.sandkeeper.server.telemetry.Spans;
 import java.nio.charset.StandardCharsets;
@@ -42,6 +45,7 @@ import java.util.OptionalLong;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.Function;
@@ -67,8 +71,17 @@ public final class Executions implements SandboxListener, AutoCloseable {
   private final KeptExecutions kept;
   private final OutcomeRecorder outcomeRecorder;
   private final Spans spans;
+  private final Secrets secrets;
+  private final SandboxRedactions redactions;
+  private final ScheduledExecutorService timer;
 
-  /** Makes the executions. */
+  /**
+   * Makes the executions.
+   *
+   * @param secrets what they can be given
+   * @param redaction what is not shown of any output
+   * @param timer runs what must not wait for more output; may be blocked a little
+   */
   public Executions(
       Transactions transactions,
       ExecutionRepository repository,
@@ -79,7 +92,10 @@ public final class Executions implements SandboxListener, AutoCloseable {
       ExecutionLimits limits,
       KeptExecutions kept,
       OutcomeRecorder outcomeRecorder,
-      Spans spans) {
+      Spans spans,
+      Secrets secrets,
+      Redaction redaction,
+      ScheduledExecutorService timer) {
     this.transactions = transactions;
     this.repository = repository;
     this.sandboxes = sandboxes;
@@ -90,6 +106,9 @@ public final class Executions implements SandboxListener, AutoCloseable {
     this.kept = kept;
     this.outcomeRecorder = outcomeRecorder;
     this.spans = spans;
+    this.secrets = secrets;
+    this.redactions = new SandboxRedactions(redaction);
+    this.timer = timer;
   }
 
   /**
@@ -123,13 +142,19 @@ public final class Executions implements SandboxListener, AutoCloseable {
             clock.now(),
             codeHash(request.run()),
             Optional.empty());
-    Optional<SandkeeperException> refusal =
-        live.flatMap(found -> Contexts.refusal(found, request.run()));
-    if (refusal.isPresent()) {
-      return executeRefused(principal, sandbox, execution, request, refusal.get());
+    Map<String, SecretValue> given;
+    try {
+      sandbox.requireAllowed(request.judged());
+      live.flatMap(found -> Contexts.refusal(found, request.run()))
+          .ifPresent(refusal -> {
+            throw refusal;
+          });
+      given = secrets.resolve(sandbox.tenantId(), request.secrets());
+    } catch (SandkeeperException e) {
+      return executeRefused(principal, sandbox, execution, request, e);
     }
     return live.isPresent()
-        ? executeLive(principal, live.get(), execution, request)
+        ? executeLive(principal, live.get(), execution, request, given)
         : executeEnded(principal, sandbox, execution, request);
   }
 
@@ -264,6 +289,7 @@ public final class Executions implements SandboxListener, AutoCloseable {
 
   @Override
   public void takeUpExecutions(LiveSandbox sandbox) {
+    redactions.add(sandbox.id(), secrets.given(sandbox.id()));
     Map<ExecutionId, LiveExecution> taken = new LinkedHashMap<>();
     for (Execution execution : repository.running(sandbox.id())) {
       kept.load(execution.executionId())
@@ -283,6 +309,7 @@ public final class Executions implements SandboxListener, AutoCloseable {
     taken
         .values()
         .forEach(live -> {
+          live.resume();
           kept.add(live);
           use(sandbox, live);
         });
@@ -298,6 +325,8 @@ public final class Executions implements SandboxListener, AutoCloseable {
 
   @Override
   public void loseExecutions(Transaction transaction, Sandbox sandbox, Instant endTime) {
+    secrets.forget(transaction, sandbox.sandboxId());
+    redactions.forget(sandbox.sandboxId());
     outcomeRecorder.lose(transaction, sandbox, endTime, Set.of());
   }
 
@@ -364,6 +393,8 @@ public final class Executions implements SandboxListener, AutoCloseable {
         artifacts,
         (selection, chunk) ->
             files.collect(sandbox, selection, journal.retention().journalBytes(), chunk),
+        redactions.of(sandbox.sandboxId()),
+        timer,
         clock,
         outcomeRecorder);
   }
@@ -372,6 +403,7 @@ public final class Executions implements SandboxListener, AutoCloseable {
   @Override
   public void close() {
     outcomeRecorder.close();
+    kept.letGo();
   }
 
   /**
@@ -379,7 +411,11 @@ public final class Executions implements SandboxListener, AutoCloseable {
    * repetition at the same moment, finds its events, and no more run than may.
    */
   private Run executeLive(
-      Principal principal, LiveSandbox sandbox, Execution execution, ExecutionRequest request) {
+      Principal principal,
+      LiveSandbox sandbox,
+      Execution execution,
+      ExecutionRequest request,
+      Map<String, SecretValue> given) {
     ExecutionId executionId = execution.executionId();
     LiveExecution live =
         live(
@@ -398,7 +434,7 @@ public final class Executions implements SandboxListener, AutoCloseable {
       ExecutionRepository.Insertion insertion = insert(principal, execution, request, hasRoom);
       added = insertion instanceof ExecutionRepository.Insertion.Added;
       return added
-          ? start(principal, sandbox, live, request)
+          ? start(principal, sandbox, live, request, given)
           : notAdded(principal, sandbox.sandbox(), insertion, request);
     } finally {
       if (!added) {
@@ -448,6 +484,10 @@ public final class Executions implements SandboxListener, AutoCloseable {
       SandkeeperException refusal) {
     ExecutionRepository.Insertion insertion = insert(principal, execution, request, false);
     if (insertion instanceof ExecutionRepository.Insertion.NoRoom) {
+      if (refusal.reason() == ErrorReason.COMMAND_DENIED) {
+        transactions.run(transaction ->
+            outcomeRecorder.denied(transaction, principal, sandbox, execution, refusal));
+      }
       throw refusal;
     }
     return notAdded(principal, sandbox, insertion, request);
@@ -477,20 +517,27 @@ public final class Executions implements SandboxListener, AutoCloseable {
   }
 
   private Run start(
-      Principal principal, LiveSandbox sandbox, LiveExecution live, ExecutionRequest request) {
+      Principal principal,
+      LiveSandbox sandbox,
+      LiveExecution live,
+      ExecutionRequest request,
+      Map<String, SecretValue> given) {
     JournalReader reader = live.journal().primaryReader();
     ExecutionSpec spec =
         new ExecutionSpec(
             live.execution().executionId(),
             request.run(),
             request.workingDirectory(),
-            environment(request),
+            environment(request, given),
             request.stdio(),
             request.deadline().orElse(limits.defaultDeadline()));
     try {
       request
           .inputs()
           .forEach((path, content) -> files.write(principal, sandbox.id(), path, content));
+      if (!given.isEmpty()) {
+        give(principal, sandbox, live, given);
+      }
       live.startedAs(sandbox.engine().start(spec, live));
     } catch (SandkeeperException e) {
       live.error(refusedInput(e));
@@ -502,11 +549,29 @@ public final class Executions implements SandboxListener, AutoCloseable {
       notStarted(
           live,
           switch (e.kind()) {
-            case PAUSED, CONTEXT_GONE -> ExecutionEnd.Reason.NOT_STARTED;
-            case FAILED, UNAVAILABLE -> ExecutionEnd.Reason.SANDBOX_ENDED;
+            case PAUSED, CONTEXT_GONE, PORT_CLOSED -> ExecutionEnd.Reason.NOT_STARTED;
+            case FAILED, UNAVAILABLE, FULL -> ExecutionEnd.Reason.SANDBOX_ENDED;
           });
     }
     return new Run(live, reader);
+  }
+
+  /** Notes what it is given before it is, so that no output of the sandbox shows it. */
+  private void give(
+      Principal principal,
+      LiveSandbox sandbox,
+      LiveExecution live,
+      Map<String, SecretValue> given) {
+    redactions.add(sandbox.id(), given.values());
+    transactions.run(transaction -> {
+      secrets.give(transaction, sandbox.id(), given.values());
+      outcomeRecorder.given(
+          transaction,
+          principal,
+          sandbox.sandbox(),
+          live.execution().executionId(),
+          given.values().stream().map(SecretValue::name).toList());
+    });
   }
 
   private static CodeError refusedInput(SandkeeperException refusal) {
@@ -523,12 +588,14 @@ public final class Executions implements SandboxListener, AutoCloseable {
   }
 
   /** Hands the trace on to the program, unless the caller says otherwise or it has no say. */
-  private Map<String, String> environment(ExecutionRequest request) {
+  private Map<String, String> environment(
+      ExecutionRequest request, Map<String, SecretValue> given) {
     Map<String, String> environment = new HashMap<>();
     if (request.run() instanceof ExecutionSpec.Command) {
       spans.traceparent().ifPresent(trace -> environment.put("TRACEPARENT", trace));
     }
     environment.putAll(request.environment());
+    given.forEach((variable, secret) -> environment.put(variable, secret.value()));
     return environment;
   }
 

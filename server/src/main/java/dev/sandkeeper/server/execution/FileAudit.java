@@ -61,11 +61,7 @@ public final class FileAudit {
 
   private void append(
       Principal principal, Sandbox sandbox, AuditOperation operation, String detail) {
-    AuditEntry entry =
-        AuditEntry.of(sandbox.tenantId(), clock.now(), operation)
-            .on(sandbox.sandboxId(), sandbox.attribution())
-            .by(principal)
-            .withDetail(detail);
+    AuditEntry entry = sandbox.audited(clock.now(), operation).by(principal).withDetail(detail);
     transactions.run(transaction -> auditLog.append(transaction, entry));
   }
 }

@@ -25,8 +25,8 @@ import org.jspecify.annotations.Nullable;
  * <p>One thread appends output; other events may come from any. Any number of {@link
  * JournalReader}s follow, each at its own pace. At most one of them is the primary, the stream that
  * started the execution: while it is attached and as much as the bound is unread by it, {@link
- * #append} waits, and so in the end does the program. Without a primary the oldest events go at the
- * bound; a reader that wanted them is told.
+ * #awaitPrimary} waits, and so in the end does the program. Without a primary the oldest events go
+ * at the bound; a reader that wanted them is told.
  *
  * <p>Events are in segment files named after their first sequence number, so that the oldest go by
  * deleting a file. They outlive the server: what the operating system was given is there for the
@@ -118,12 +118,17 @@ final class Journal {
     return retention;
   }
 
-  /** Appends output that the engine tells of; waits while the primary is too far behind. */
-  void append(Instant time, OutputStreamKind kind, ByteBuffer data, long offset) {
-    awaitPrimary();
+  /**
+   * Appends output that the engine tells of, without waiting: see {@link #awaitPrimary}.
+   *
+   * @param toldMore how much more the engine has told of with it
+   */
+  void append(Instant time, OutputStreamKind kind, ByteBuffer data, long offset, int toldMore) {
     lock.lock();
     try {
-      write(EventCodec.encodeOutput(lastSequence + 1, told + 1, time, kind, data, offset), 1);
+      write(
+          EventCodec.encodeOutput(lastSequence + 1, told + toldMore, time, kind, data, offset),
+          toldMore);
     } finally {
       lock.unlock();
     }
@@ -131,13 +136,21 @@ final class Journal {
 
   /** Appends any other event, without waiting. */
   void append(Instant time, ExecutionEvent event) {
+    append(time, event, event.toldByEngine() ? 1 : 0);
+  }
+
+  /**
+   * Appends any other event, without waiting.
+   *
+   * @param toldMore how much more the engine has told of with it
+   */
+  void append(Instant time, ExecutionEvent event, int toldMore) {
     lock.lock();
     try {
       if (finished || (sealed && !(event instanceof ExecutionEvent.Finished))) {
         return;
       }
       NumberedEvent numbered = new NumberedEvent(lastSequence + 1, time, event);
-      int toldMore = event.toldByEngine() ? 1 : 0;
       write(EventCodec.encode(numbered, told + toldMore), toldMore);
       if (event instanceof ExecutionEvent.Finished) {
         finished = true;
@@ -187,7 +200,7 @@ final class Journal {
     }
   }
 
-  /** Returns how many of its events the engine told of. */
+  /** Returns how much of what the engine told of it has. */
   long told() {
     lock.lock();
     try {
@@ -321,7 +334,8 @@ final class Journal {
     }
   }
 
-  private void awaitPrimary() {
+  /** Waits while the primary is too far behind. */
+  void awaitPrimary() {
     lock.lock();
     try {
       while (primary != null

@@ -6,6 +6,7 @@ import dev.sandkeeper.server.engine.EngineExecution;
 import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionListener;
 import dev.sandkeeper.server.engine.OutputStreamKind;
+import dev.sandkeeper.server.redaction.Redaction;
 import dev.sandkeeper.server.sandbox.Sandbox;
 import dev.sandkeeper.server.telemetry.LogKeys;
 import java.io.UncheckedIOException;
@@ -14,6 +15,8 @@ import java.time.Instant;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -33,6 +36,7 @@ final class LiveExecution implements ExecutionListener {
   private final BillingClock clock;
   private final OutcomeRecorder outcomeRecorder;
   private final Optional<OutputHashes> hashes;
+  private final RedactedOutput output;
   private final Optional<KeptArtifacts> artifacts;
   private final KeptArtifacts.Collector collector;
   private final CompletableFuture<Boolean> done = new CompletableFuture<>();
@@ -47,6 +51,8 @@ final class LiveExecution implements ExecutionListener {
       Optional<OutputHashes> hashes,
       Optional<KeptArtifacts> artifacts,
       KeptArtifacts.Collector collector,
+      Supplier<Redaction> redaction,
+      ScheduledExecutorService timer,
       BillingClock clock,
       OutcomeRecorder outcomeRecorder) {
     this.execution = execution;
@@ -57,6 +63,7 @@ final class LiveExecution implements ExecutionListener {
     this.journal = journal;
     this.clock = clock;
     this.outcomeRecorder = outcomeRecorder;
+    this.output = new RedactedOutput(redaction, timer, this::keep);
   }
 
   Execution execution() {
@@ -86,7 +93,19 @@ final class LiveExecution implements ExecutionListener {
     return over;
   }
 
-  /** Returns the counts and hashes of its output, unless their beginning is not known. */
+  /** Goes on with what an earlier server wrote of its output. */
+  void resume() {
+    output.resume(ShownTails.of(journal));
+  }
+
+  /** Adds nothing more by itself: the next server goes on with it. */
+  void letGo() {
+    output.close();
+  }
+
+  /**
+   * Returns the counts and hashes of its output as it is kept, unless their beginning is not known.
+   */
   Optional<OutputHashes> hashes() {
     return hashes;
   }
@@ -159,17 +178,27 @@ final class LiveExecution implements ExecutionListener {
 
   @Override
   public void started(int pid) {
-    appendOrBreak(new ExecutionEvent.Started(execution.executionId(), pid));
+    appendTold(new ExecutionEvent.Started(execution.executionId(), pid));
   }
 
   @Override
   public void output(OutputStreamKind kind, long offset, ByteBuffer bytes) {
-    hashes.ifPresent(all -> all.of(kind).update(bytes));
+    journal.awaitPrimary();
+    output.write(kind, offset, bytes);
+  }
+
+  @Override
+  public int behind() {
+    return output.behind();
+  }
+
+  private void keep(OutputStreamKind kind, long offset, ByteBuffer shown, int told) {
+    hashes.ifPresent(all -> all.of(kind).update(shown));
     if (broken) {
       return;
     }
     try {
-      journal.append(clock.now(), kind, bytes, offset);
+      journal.append(clock.now(), kind, shown, offset, told);
     } catch (UncheckedIOException e) {
       breakOff(e);
     }
@@ -177,18 +206,25 @@ final class LiveExecution implements ExecutionListener {
 
   @Override
   public void result(Map<String, byte[]> mimeData) {
-    appendOrBreak(new ExecutionEvent.Result(mimeData));
+    appendTold(new ExecutionEvent.Result(output.redaction().redactValues(mimeData)));
   }
 
   @Override
   public void error(CodeError error) {
-    appendOrBreak(new ExecutionEvent.Failed(error));
+    Redaction redaction = output.redaction();
+    appendTold(
+        new ExecutionEvent.Failed(
+            new CodeError(
+                redaction.redact(error.name()),
+                redaction.redact(error.value()),
+                redaction.redact(error.traceback()))));
   }
 
   @Override
   public void finished(ExecutionEnd end, Runnable kept) {
     boolean recorded = false;
     try {
+      output.letGo();
       Optional<Execution.Outcome> outcome =
           outcomeRecorder.record(this, broken ? ExecutionEnd.of(ExecutionEnd.Reason.LOST) : end);
       recorded = outcome.isPresent();
@@ -218,12 +254,22 @@ final class LiveExecution implements ExecutionListener {
     appendOrBreak(ExecutionEvent.Finished.of(execution.startTime(), outcome));
   }
 
+  /** Adds an event that the engine told of, behind all output that it told of before. */
+  private void appendTold(ExecutionEvent event) {
+    output.letGo();
+    appendOrBreak(event, output.takeUnwritten() + 1);
+  }
+
   private void appendOrBreak(ExecutionEvent event) {
+    appendOrBreak(event, 0);
+  }
+
+  private void appendOrBreak(ExecutionEvent event, int toldMore) {
     if (broken) {
       return;
     }
     try {
-      journal.append(clock.now(), event);
+      journal.append(clock.now(), event, toldMore);
     } catch (UncheckedIOException e) {
       breakOff(e);
     }

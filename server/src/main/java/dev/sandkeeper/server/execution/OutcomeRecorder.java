@@ -149,16 +149,46 @@ public final class OutcomeRecorder {
       int number) {
     auditLog.append(
         transaction,
-        AuditEntry.of(sandbox.tenantId(), clock.now(), AuditOperation.SIGNAL)
-            .on(sandbox.sandboxId(), sandbox.attribution())
+        sandbox
+            .audited(clock.now(), AuditOperation.SIGNAL)
             .ran(executionId, AuditEntry.Run.NONE)
             .by(principal)
             .withDetail("signal " + number));
   }
 
+  /** Writes down that nothing was run, as a policy denies it. */
+  void denied(
+      Transaction transaction,
+      Principal principal,
+      Sandbox sandbox,
+      Execution execution,
+      SandkeeperException denial) {
+    auditLog.append(
+        transaction,
+        sandbox
+            .audited(clock.now(), operation(execution))
+            .by(principal)
+            .withDetail(denial.context().get("field") + ": " + denial.context().get("rule"))
+            .withOutcome(denial.reason().name()));
+  }
+
+  /** Writes down which secrets an execution is given, by their names. */
+  void given(
+      Transaction transaction,
+      Principal principal,
+      Sandbox sandbox,
+      ExecutionId executionId,
+      List<String> names) {
+    auditLog.append(
+        transaction,
+        sandbox
+            .audited(clock.now(), AuditOperation.SECRET_USE)
+            .ran(executionId, AuditEntry.Run.NONE)
+            .by(principal)
+            .withDetail(String.join(", ", names)));
+  }
+
   private AuditEntry entry(Sandbox sandbox, Execution execution, Execution.Outcome outcome) {
-    AuditOperation operation =
-        execution.language().isPresent() ? AuditOperation.RUN_CODE : AuditOperation.RUN_COMMAND;
     ExecutionEnd end = outcome.end();
     AuditEntry.Run run =
         new AuditEntry.Run(
@@ -172,9 +202,13 @@ public final class OutcomeRecorder {
             OptionalLong.of(outcome.cost().value()));
     String told =
         end.reason() == ExecutionEnd.Reason.COMPLETED ? AuditEntry.OK : end.reason().name();
-    return AuditEntry.of(sandbox.tenantId(), outcome.endTime(), operation)
-        .on(sandbox.sandboxId(), sandbox.attribution())
+    return sandbox
+        .audited(outcome.endTime(), operation(execution))
         .ran(execution.executionId(), run)
         .withOutcome(told);
+  }
+
+  private static AuditOperation operation(Execution execution) {
+    return execution.language().isPresent() ? AuditOperation.RUN_CODE : AuditOperation.RUN_COMMAND;
   }
 }

@@ -67,6 +67,7 @@ final class ExecutionRoutes {
     }
     execute.setSandboxId(context.pathParam("sandbox_id"));
     calls.validate(execute.build());
+    events.requireRoom(principal);
     return stream(
         context,
         principal,

@@ -38,6 +38,7 @@ final class GrpcCalls extends SimpleDecoratingHttpService implements HttpService
   /** A stream of messages has no bound but each message's own, and that of what they make up. */
   @Override
   public HttpResponse serve(ServiceRequestContext context, HttpRequest request) throws Exception {
+    GrpcHeaders.checkTimeout(request.headers());
     ServerMethodDefinition<?, ?> method = methods.get(context.config().mappedRoute());
     if (method != null && !method.getMethodDescriptor().getType().clientSendsOneMessage()) {
       context.setMaxRequestLength(0);

@@ -32,6 +32,7 @@ import java.time.Duration;
 import java.util.Base64;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
@@ -42,6 +43,16 @@ import org.jspecify.annotations.Nullable;
  */
 final class HttpErrors implements ServerErrorHandler, UnframedGrpcErrorHandler {
   private static final String STATUS_DETAILS = "grpc-status-details-bin";
+
+  /** Where the mapping of codes would mislead clients of HTTP. */
+  private static final Map<String, HttpStatus> BY_REASON =
+      Map.of(
+          // It would be 429, which clients take for a reason to send it all again.
+          ErrorReason.SIZE_LIMIT_EXCEEDED.name(), HttpStatus.REQUEST_ENTITY_TOO_LARGE,
+          ErrorReason.TOO_MANY_CONNECTIONS.name(), HttpStatus.SERVICE_UNAVAILABLE,
+          // These tell a fault of the program behind the server from one of the server.
+          ErrorReason.PORT_NOT_OPEN.name(), HttpStatus.BAD_GATEWAY,
+          ErrorReason.PORT_FAILED.name(), HttpStatus.BAD_GATEWAY);
 
   private final List<Endpoint> endpoints;
 
@@ -75,6 +86,8 @@ final class HttpErrors implements ServerErrorHandler, UnframedGrpcErrorHandler {
 
   private static @Nullable Failure failure(ServiceRequestContext context, Throwable cause) {
     return switch (cause) {
+      case HttpFailure refused when refused.getCause() instanceof SandkeeperException known ->
+          new Failure(refused.status(), ErrorMapper.status(known), refused.headers());
       case HttpFailure refused ->
           new Failure(
               refused.status(),
@@ -195,16 +208,12 @@ final class HttpErrors implements ServerErrorHandler, UnframedGrpcErrorHandler {
         : AggregatedHttpResponse.of(headers.build(), HttpData.empty(), fields);
   }
 
-  /** Returns the HTTP status of a failure, as google.rpc.Code maps it but for sizes. */
+  /** Returns the HTTP status of a failure, as google.rpc.Code maps it but for some reasons. */
   static HttpStatus httpStatus(Status status) {
-    // By the mapping it would be 429, which clients take for a reason to send it all again.
-    boolean tooLarge =
-        detail(status, ErrorInfo.class)
-            .map(ErrorInfo::getReason)
-            .filter(ErrorReason.SIZE_LIMIT_EXCEEDED.name()::equals)
-            .isPresent();
-    if (tooLarge) {
-      return HttpStatus.REQUEST_ENTITY_TOO_LARGE;
+    HttpStatus byReason =
+        detail(status, ErrorInfo.class).map(info -> BY_REASON.get(info.getReason())).orElse(null);
+    if (byReason != null) {
+      return byReason;
     }
     Code code = Code.forNumber(status.getCode());
     return switch (code == null ? Code.UNKNOWN : code) {

@@ -3,6 +3,7 @@ package dev.sandkeeper.server.http;
 import com.linecorp.armeria.common.HttpMethod;
 import com.linecorp.armeria.common.HttpRequest;
 import com.linecorp.armeria.common.HttpResponse;
+import com.linecorp.armeria.common.RequestHeaders;
 import com.linecorp.armeria.server.HttpService;
 import com.linecorp.armeria.server.ServerBuilder;
 import com.linecorp.armeria.server.ServiceRequestContext;
@@ -13,8 +14,11 @@ import com.linecorp.armeria.server.grpc.HttpJsonTranscodingQueryParamMatchRule;
 import dev.sandkeeper.server.api.Api;
 import dev.sandkeeper.server.api.Calls;
 import dev.sandkeeper.server.api.EventStream;
+import dev.sandkeeper.server.api.OpenStreams;
+import dev.sandkeeper.server.base.BillingClock;
 import dev.sandkeeper.server.execution.Executions;
 import dev.sandkeeper.server.execution.SandboxFiles;
+import dev.sandkeeper.server.port.Ports;
 import dev.sandkeeper.server.telemetry.HttpTelemetry;
 import dev.sandkeeper.server.telemetry.Spans;
 import io.grpc.protobuf.ProtoServiceDescriptorSupplier;
@@ -39,6 +43,8 @@ public final class HttpFace {
   private final Api api;
   private final ExecutionRoutes executions;
   private final FileRoutes files;
+  private final Ports ports;
+  private final PortRoutes portRoutes;
   private final HttpTelemetry telemetry;
   private final int maxBodyBytes;
   private final List<String> allowedOrigins;
@@ -55,12 +61,17 @@ public final class HttpFace {
       EventStream events,
       Executions executions,
       SandboxFiles files,
+      Ports ports,
+      OpenStreams openStreams,
+      BillingClock clock,
       HttpTelemetry telemetry,
       int maxBodyBytes,
       List<String> allowedOrigins) {
     this.api = api;
     this.executions = new ExecutionRoutes(calls, executions, events);
     this.files = new FileRoutes(calls, files);
+    this.ports = ports;
+    this.portRoutes = new PortRoutes(new PortGate(calls, ports), ports, openStreams, clock);
     this.telemetry = telemetry;
     this.maxBodyBytes = maxBodyBytes;
     this.allowedOrigins = List.copyOf(allowedOrigins);
@@ -105,9 +116,36 @@ public final class HttpFace {
         maxBodyBytes,
         blocking((context, request) -> executions.attach(context, request.headers())));
     addFiles(server);
+    addPorts(server);
     if (!allowedOrigins.isEmpty()) {
-      server.decorator(cors());
+      Function<? super HttpService, CorsService> cors = cors();
+      server.decorator(
+          delegate -> delegate.as(PortRoutes.class) == null ? cors.apply(delegate) : delegate);
     }
+  }
+
+  /** Says whether a request is one for a port of a sandbox. */
+  public boolean isForPort(RequestHeaders headers) {
+    return portRoutes.isFor(headers);
+  }
+
+  /** Adds the ports of sandboxes, by path and by host; of every method. */
+  private void addPorts(ServerBuilder server) {
+    HttpService service = portRoutes.decorate(telemetry.of(PortRoutes.PATH));
+    for (String root : List.of("", ALIAS)) {
+      for (String end : List.of("", "/{*rest}", "/")) {
+        server.route().path(root + PortRoutes.PATH + end).maxRequestLength(0).build(service);
+      }
+    }
+    ports
+        .url()
+        .ifPresent(url ->
+            server
+                .virtualHost("*." + url.domain())
+                .route()
+                .pathPrefix("/")
+                .maxRequestLength(0)
+                .build(service));
   }
 
   /** Lets pages of other origins call, and read what gRPC-Web and this face say in headers. */

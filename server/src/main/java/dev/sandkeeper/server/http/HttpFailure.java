@@ -2,6 +2,7 @@ package dev.sandkeeper.server.http;
 
 import com.linecorp.armeria.common.HttpHeaders;
 import com.linecorp.armeria.common.HttpStatus;
+import dev.sandkeeper.server.base.SandkeeperException;
 
 /** A refusal that only HTTP knows, such as a range that the file does not have. */
 final class HttpFailure extends RuntimeException {
@@ -25,6 +26,13 @@ final class HttpFailure extends RuntimeException {
 
   HttpFailure(HttpStatus status, String message) {
     this(status, message, HttpHeaders.of());
+  }
+
+  /** Makes a refusal whose reason the contract has, but that HTTP has a better status for. */
+  HttpFailure(HttpStatus status, SandkeeperException cause) {
+    super(cause.getMessage(), cause);
+    this.status = status;
+    this.headers = HttpHeaders.of();
   }
 
   HttpStatus status() {

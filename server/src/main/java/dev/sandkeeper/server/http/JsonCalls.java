@@ -67,6 +67,8 @@ final class JsonCalls extends SimpleDecoratingHttpService implements HttpService
   @Override
   public HttpResponse serve(ServiceRequestContext context, HttpRequest request) {
     Binding binding = binding(context);
+    GrpcHeaders.checkTimeout(request.headers());
+    GrpcHeaders.checkNoEncoding(request.headers());
     QueryCheck.check(binding, context.queryParams());
     if (request.headers().contentLength() > maxBodyBytes) {
       throw ContentTooLargeException.builder().maxContentLength(maxBodyBytes).build();

@@ -118,6 +118,8 @@ final class OpenApiSchemas {
           switch (field.getMessageType().getFullName()) {
             case "google.protobuf.Timestamp" -> type("string").put("format", "date-time");
             case "google.protobuf.Duration" -> type("string").put("pattern", DURATION_TEXT);
+            // The fields' names in JSON, with commas between them.
+            case "google.protobuf.FieldMask" -> type("string");
             default -> reference(field.getMessageType());
           };
     };

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.core.exc.StreamConstraintsException;
 import com.google.protobuf.Descriptors.FieldDescriptor;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.Message;
@@ -67,6 +68,8 @@ final class ProtoJson {
       if (parser.nextToken() != null) {
         throw invalidBody("more than one JSON value");
       }
+    } catch (StreamConstraintsException e) {
+      throw invalidBody("nested too deep, or with a name or number that is too long");
     } catch (JsonProcessingException e) {
       throw invalidBody(
           "line %d, column %d: no JSON in UTF-8, or a key that stands twice"

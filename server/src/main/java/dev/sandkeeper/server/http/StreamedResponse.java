@@ -4,6 +4,8 @@ import com.linecorp.armeria.common.HttpData;
 import com.linecorp.armeria.common.HttpResponse;
 import com.linecorp.armeria.common.HttpResponseWriter;
 import com.linecorp.armeria.common.ResponseHeaders;
+import com.linecorp.armeria.common.stream.ClosedStreamException;
+import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.telemetry.Spans;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
@@ -81,7 +83,8 @@ final class StreamedResponse {
       writer.close();
     } catch (InterruptedException | RuntimeException e) {
       begun.completeExceptionally(e);
-      writer.close(e);
+      // Behind the headers the client cannot be told why, and the log is told of faults here only.
+      writer.close(e instanceof SandkeeperException ? new ClosedStreamException(e) : e);
     }
   }
 }

@@ -40,6 +40,13 @@ public sealed interface Admission {
     }
   }
 
+  /**
+   * It may not, as its engine runs as many as it may; nothing has changed.
+   *
+   * @param engine the engine
+   */
+  record Full(EngineFull engine) implements Admission {}
+
   /** The request id was used for another kind of spend; nothing has changed. */
   record OtherKind() implements Admission {}
 

@@ -14,6 +14,7 @@ import java.util.UUID;
  * @param sandboxId the sandbox that the money is for
  * @param attribution for whom it will run, which says whose limits it is charged to
  * @param tier the price tier, from the template
+ * @param engine where it is to run, and how many may run there
  * @param cpuCores cores it may use, greater than zero
  * @param memoryMib MiB of memory it may use, greater than zero
  * @param timeout how long it may live, greater than zero; no lease is longer
@@ -24,6 +25,7 @@ public record AdmissionRequest(
     SandboxId sandboxId,
     Attribution attribution,
     String tier,
+    EngineCapacity engine,
     int cpuCores,
     int memoryMib,
     Duration timeout) {

@@ -29,6 +29,13 @@ public sealed interface Extension {
   record Refused(Instant paidUntil, Refusal refusal) implements Extension {}
 
   /**
+   * Its engine runs as many as it may, so that it stays paused; nothing has changed.
+   *
+   * @param engine the engine
+   */
+  record Full(EngineFull engine) implements Extension {}
+
+  /**
    * The sandbox is neither running nor paused, or another owner has claimed it; nothing has
    * changed.
    */

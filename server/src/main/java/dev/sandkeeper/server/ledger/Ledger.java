@@ -44,6 +44,16 @@ public final class Ledger {
   }
 
   /**
+   * Takes a place in another engine for a sandbox that was admitted and is starting: the caller
+   * makes its row one of that engine in the same transaction.
+   *
+   * @return empty when there is one; otherwise nothing has changed
+   */
+  public Optional<EngineFull> full(Transaction transaction, EngineCapacity engine) {
+    return repository.full(transaction, engine);
+  }
+
+  /**
    * Computes what a sandbox would cost that is created now.
    *
    * @throws SandkeeperException with {@link ErrorReason#NO_PRICE_FOR_TIER} when the tier has no
@@ -106,14 +116,24 @@ public final class Ledger {
    *
    * @param generation the owner's; another one's books are not touched
    * @param usage cumulative since the sandbox was created
+   * @param engine where it runs: paused it had no place there
    */
   public Extension resume(
       Transaction transaction,
       SandboxId sandboxId,
       long generation,
       UsageReading usage,
+      EngineCapacity engine,
       Instant now) {
-    return renew(transaction, sandboxId, generation, usage, Optional.of(LeaseState.RUNNING), now);
+    return repository.renew(
+        transaction,
+        sandboxId,
+        generation,
+        usage,
+        settings.lease(),
+        Optional.of(LeaseState.RUNNING),
+        Optional.of(engine),
+        now);
   }
 
   private Extension renew(
@@ -124,7 +144,7 @@ public final class Ledger {
       Optional<LeaseState> state,
       Instant now) {
     return repository.renew(
-        transaction, sandboxId, generation, usage, settings.lease(), state, now);
+        transaction, sandboxId, generation, usage, settings.lease(), state, Optional.empty(), now);
   }
 
   /**

@@ -19,9 +19,16 @@ public interface LedgerRepository {
       Instant now);
 
   /**
+   * Says whether an engine runs as many as it may. If it does not, nobody else finds a place in it
+   * before the end of the transaction, which may thus take one.
+   */
+  Optional<EngineFull> full(Transaction transaction, EngineCapacity engine);
+
+  /**
    * Meters a running or paused sandbox up to now and renews its lease.
    *
    * @param state what the sandbox does from now on; empty for what it does already
+   * @param engine where it needs a place if it goes on from being paused; empty if it does not
    */
   Extension renew(
       Transaction transaction,
@@ -30,6 +37,7 @@ public interface LedgerRepository {
       UsageReading usage,
       Duration lease,
       Optional<LeaseState> state,
+      Optional<EngineCapacity> engine,
       Instant now);
 
   /**

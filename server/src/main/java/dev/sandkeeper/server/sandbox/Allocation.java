@@ -29,12 +29,7 @@ record Allocation(Template template, int cpuCores, int memoryMib, Duration timeo
       OptionalInt memoryMib,
       Optional<Duration> timeout) {
     Template template =
-        templates
-            .find(templateName)
-            .orElseThrow(() ->
-                SandkeeperException.of(
-                        ErrorReason.TEMPLATE_NOT_FOUND, "There is no template of that name.")
-                    .with("template", templateName));
+        templates.find(templateName).orElseThrow(() -> Templates.notFound(templateName));
     Duration life = timeout.orElse(template.defaultTimeout());
     if (life.compareTo(template.maxTimeout()) > 0) {
       throw SandkeeperException.invalidField(

@@ -2,6 +2,9 @@ package dev.sandkeeper.server.sandbox;
 
 import dev.sandkeeper.server.base.Attribution;
 import dev.sandkeeper.server.base.RequestKey;
+import dev.sandkeeper.server.egress.NetworkPolicy;
+import dev.sandkeeper.server.engine.ExecutionSpec;
+import dev.sandkeeper.server.policy.CommandPolicy;
 import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
@@ -20,6 +23,9 @@ import java.util.OptionalInt;
  * @param attribution for whom it runs
  * @param metadata the caller's labels
  * @param environment variables of everything that runs in it; not kept
+ * @param network what it may connect to; empty for the template's default
+ * @param commandPolicy which commands and code may be run in it, beside its template's
+ * @param run what it is for, which the policies must allow; empty for anything
  */
 public record CreateSandbox(
     RequestKey requestKey,
@@ -31,4 +37,7 @@ public record CreateSandbox(
     ExhaustionPolicy onExhaustion,
     Attribution attribution,
     Map<String, String> metadata,
-    Map<String, String> environment) {}
+    Map<String, String> environment,
+    Optional<NetworkPolicy> network,
+    CommandPolicy commandPolicy,
+    Optional<ExecutionSpec.Run> run) {}

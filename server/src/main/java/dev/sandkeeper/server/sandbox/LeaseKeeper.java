@@ -112,8 +112,9 @@ final class LeaseKeeper {
    * ending, as it is.
    *
    * @throws SandkeeperException {@link ErrorReason#QUOTA_EXCEEDED} when a limit refuses, and it
-   *     stays paused; {@link ErrorReason#ENGINE_UNAVAILABLE} when the engine does not let it go on:
-   *     it stays paused, or is ended
+   *     stays paused; {@link ErrorReason#ENGINE_FULL} when its engine has no place, and it does
+   *     too; {@link ErrorReason#ENGINE_UNAVAILABLE} when the engine does not let it go on: it stays
+   *     paused, or is ended
    */
   void resume(LiveSandbox sandbox, Principal principal) {
     inTurn(
@@ -126,6 +127,7 @@ final class LeaseKeeper {
             case Extension.Renewed renewed -> goOn(sandbox, renewed.paidUntil());
             case Extension.Shortened shortened -> goOn(sandbox, shortened.paidUntil());
             case Extension.Refused refused -> throw refused.refusal().asException();
+            case Extension.Full full -> throw full.engine().asException();
             case Extension.Fenced fenced -> proceed(sandbox, fenced);
           }
         });
@@ -289,6 +291,7 @@ final class LeaseKeeper {
         exhausted(sandbox, shortened.refusal());
       }
       case Extension.Refused refused -> exhausted(sandbox, refused.refusal());
+      case Extension.Full full -> throw new IllegalStateException(full + " for what has a place");
       case Extension.Fenced _ -> end(sandbox, EndReason.ORPHANED, Duration.ZERO);
     }
   }

@@ -36,6 +36,13 @@ final class LiveSandboxes {
     return live.containsKey(sandboxId) || starting.containsKey(sandboxId);
   }
 
+  /** Says whether the sandbox is one of this server's in that engine, or is starting in any. */
+  boolean knows(SandboxId sandboxId, String engine) {
+    LiveSandbox found = live.get(sandboxId);
+    return (found != null && found.sandbox().engine().equals(engine))
+        || starting.containsKey(sandboxId);
+  }
+
   /** Starts a sandbox, so that others who ask for it meanwhile can wait for what comes of it. */
   Sandbox whileStarting(SandboxId sandboxId, Supplier<Sandbox> start) {
     CompletableFuture<Sandbox> outcome = new CompletableFuture<>();

@@ -51,7 +51,7 @@ public final class Registration implements AutoCloseable {
    * to be alive it waits, as that one may only just have been killed.
    *
    * @param nodeId its name
-   * @param place where its engine runs sandboxes
+   * @param place where its engines run sandboxes
    * @param timeout after how long without a sign it counts as gone
    * @param nanoTime the monotonic clock, in nanoseconds, usually {@code System::nanoTime}
    * @throws SandkeeperException {@link ErrorReason#ALREADY_EXISTS} when the other is alive

@@ -18,7 +18,7 @@ public interface ReplicaRepository {
     /**
      * Another server of the name is alive.
      *
-     * @param place where its engine runs sandboxes
+     * @param place where its engines run sandboxes
      * @param renewedUntil until when it counts as alive, unless it gives another sign of life
      */
     record Taken(String place, Instant renewedUntil) implements Registering {}
@@ -28,7 +28,7 @@ public interface ReplicaRepository {
    * Registers a server that starts.
    *
    * @param nodeId its name
-   * @param place where its engine runs sandboxes; who holds the same has outlived the server before
+   * @param place where its engines run sandboxes; who holds the same has outlived the server before
    * @param timeout how long it counts as alive without a sign of life
    */
   Registering register(String nodeId, String place, Duration timeout);

@@ -1,10 +1,17 @@
 package dev.sandkeeper.server.sandbox;
 
+import dev.sandkeeper.server.audit.AuditEntry;
+import dev.sandkeeper.server.audit.AuditOperation;
 import dev.sandkeeper.server.base.Attribution;
+import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.Principal;
 import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.TenantId;
+import dev.sandkeeper.server.egress.NetworkPolicy;
+import dev.sandkeeper.server.engine.ExecutionSpec;
 import dev.sandkeeper.server.ledger.EndReason;
+import dev.sandkeeper.server.policy.CommandPolicies;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Map;
@@ -18,6 +25,7 @@ import java.util.Optional;
  * @param template what it was made from
  * @param tier its price tier
  * @param engine what runs it
+ * @param runtime what isolates it, by name; empty where the engine offers none by name
  * @param nodeId the machine it runs on
  * @param generation tells two lives of one id apart, from 1
  * @param state where it is in its life
@@ -27,6 +35,7 @@ import java.util.Optional;
  * @param timeout how long it may live, from its creation
  * @param idleTimeout how long it may be idle before it is ended; empty for all its life
  * @param onExhaustion what happens when a limit pays for no more running time
+ * @param network what it may connect to
  * @param metadata the caller's labels
  * @param attribution for whom it runs
  * @param keyId the API key that created it
@@ -36,6 +45,7 @@ import java.util.Optional;
  * @param endTime when it ended; empty while it lives
  * @param endReason why it ended; empty while it lives
  * @param paidUntil the end of the time that is paid for
+ * @param commandPolicies which commands and code may be run in it
  */
 public record Sandbox(
     SandboxId sandboxId,
@@ -43,6 +53,7 @@ public record Sandbox(
     String template,
     String tier,
     String engine,
+    Optional<String> runtime,
     String nodeId,
     long generation,
     SandboxState state,
@@ -52,6 +63,7 @@ public record Sandbox(
     Duration timeout,
     Optional<Duration> idleTimeout,
     ExhaustionPolicy onExhaustion,
+    NetworkPolicy network,
     Map<String, String> metadata,
     Attribution attribution,
     String keyId,
@@ -60,7 +72,8 @@ public record Sandbox(
     Instant expireTime,
     Optional<Instant> endTime,
     Optional<EndReason> endReason,
-    Instant paidUntil) {
+    Instant paidUntil,
+    CommandPolicies commandPolicies) {
 
   /** Copies the metadata. */
   public Sandbox {
@@ -73,14 +86,56 @@ public record Sandbox(
         && (principal.agentId().isEmpty() || principal.agentId().equals(attribution.agentId()));
   }
 
+  /** Returns what the beginning of every audit event about it is. */
+  public AuditEntry audited(Instant time, AuditOperation operation) {
+    return AuditEntry.of(tenantId, time, operation).on(sandboxId, attribution);
+  }
+
+  /**
+   * Refuses to run what its policies deny.
+   *
+   * @throws SandkeeperException {@link ErrorReason#COMMAND_DENIED}
+   */
+  public void requireAllowed(ExecutionSpec.Run run) {
+    commandPolicies
+        .check(run)
+        .ifPresent(denial -> {
+          throw SandkeeperException.of(
+                  ErrorReason.COMMAND_DENIED, "A command policy denies what is to be run.")
+              .with("field", denial.field())
+              .with("rule", denial.rule())
+              .with("subject", denial.subject());
+        });
+  }
+
   /** Returns the same sandbox, paid for until the given time. */
   Sandbox withPaidUntil(Instant time) {
+    return copy(engine, runtime, state, startTime, time);
+  }
+
+  /** Returns the same sandbox, to be run by an engine. */
+  Sandbox runBy(EngineChoice choice) {
+    return copy(choice.engine(), choice.runtime(), state, startTime, paidUntil);
+  }
+
+  /** Returns the same sandbox, RUNNING since the given time. */
+  Sandbox startedAt(Instant time) {
+    return copy(engine, runtime, SandboxState.RUNNING, Optional.of(time), paidUntil);
+  }
+
+  private Sandbox copy(
+      String engine,
+      Optional<String> runtime,
+      SandboxState state,
+      Optional<Instant> startTime,
+      Instant paidUntil) {
     return new Sandbox(
         sandboxId,
         tenantId,
         template,
         tier,
         engine,
+        runtime,
         nodeId,
         generation,
         state,
@@ -90,6 +145,7 @@ public record Sandbox(
         timeout,
         idleTimeout,
         onExhaustion,
+        network,
         metadata,
         attribution,
         keyId,
@@ -98,34 +154,7 @@ public record Sandbox(
         expireTime,
         endTime,
         endReason,
-        time);
-  }
-
-  /** Returns the same sandbox, RUNNING since the given time. */
-  Sandbox startedAt(Instant time) {
-    return new Sandbox(
-        sandboxId,
-        tenantId,
-        template,
-        tier,
-        engine,
-        nodeId,
-        generation,
-        SandboxState.RUNNING,
-        cpuCores,
-        memoryMib,
-        diskMib,
-        timeout,
-        idleTimeout,
-        onExhaustion,
-        metadata,
-        attribution,
-        keyId,
-        createTime,
-        Optional.of(time),
-        expireTime,
-        endTime,
-        endReason,
-        paidUntil);
+        paidUntil,
+        commandPolicies);
   }
 }

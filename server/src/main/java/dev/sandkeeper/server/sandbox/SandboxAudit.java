@@ -6,9 +6,11 @@ import dev.sandkeeper.server.audit.AuditOperation;
 import dev.sandkeeper.server.base.BillingClock;
 import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.Principal;
+import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.Transaction;
 import dev.sandkeeper.server.ledger.EndReason;
 import dev.sandkeeper.server.ledger.Settlement;
+import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
@@ -23,15 +25,23 @@ final class SandboxAudit {
     this.clock = clock;
   }
 
-  /** Records that a sandbox was created. */
-  void created(Transaction transaction, Principal principal, Sandbox sandbox) {
-    auditLog.append(transaction, create(sandbox).by(principal));
+  /**
+   * Records that a sandbox was created.
+   *
+   * @param asked the engines that were asked to run it, in order
+   */
+  void created(Transaction transaction, Principal principal, Sandbox sandbox, List<String> asked) {
+    auditLog.append(transaction, create(sandbox, asked).by(principal));
   }
 
-  /** Records that a sandbox was refused or could not be started. */
+  /** Records that a sandbox was refused or could not be started, as {@link #created}. */
   void notCreated(
-      Transaction transaction, Principal principal, Sandbox sandbox, ErrorReason reason) {
-    auditLog.append(transaction, create(sandbox).by(principal).withOutcome(reason.name()));
+      Transaction transaction,
+      Principal principal,
+      Sandbox sandbox,
+      List<String> asked,
+      ErrorReason reason) {
+    auditLog.append(transaction, create(sandbox, asked).by(principal).withOutcome(reason.name()));
   }
 
   /** Records that a sandbox was paused, by a caller or by the server itself. */
@@ -45,13 +55,12 @@ final class SandboxAudit {
     auditLog.append(transaction, entry(AuditOperation.RESUME, sandbox).by(principal));
   }
 
-  /** Records that a sandbox was not resumed, as a limit refused. */
-  void notResumed(Transaction transaction, Principal principal, Sandbox sandbox) {
+  /** Records that a sandbox was not resumed, as a limit refused or its engine was full. */
+  void notResumed(
+      Transaction transaction, Principal principal, Sandbox sandbox, ErrorReason reason) {
     auditLog.append(
         transaction,
-        entry(AuditOperation.RESUME, sandbox)
-            .by(principal)
-            .withOutcome(ErrorReason.QUOTA_EXCEEDED.name()));
+        entry(AuditOperation.RESUME, sandbox).by(principal).withOutcome(reason.name()));
   }
 
   /** Records that a sandbox was ended, by a caller or by the server itself. */
@@ -76,12 +85,27 @@ final class SandboxAudit {
     auditLog.append(transaction, principal.map(entry::by).orElse(entry));
   }
 
-  private AuditEntry create(Sandbox sandbox) {
-    return entry(AuditOperation.CREATE, sandbox).withDetail("template " + sandbox.template());
+  /** Records that a sandbox was not created, as a policy denies what it was for. */
+  void denied(
+      Transaction transaction, Principal principal, Sandbox sandbox, SandkeeperException denial) {
+    auditLog.append(
+        transaction,
+        entry(AuditOperation.CREATE, sandbox)
+            .by(principal)
+            .withDetail(denial.context().get("field") + ": " + denial.context().get("rule"))
+            .withOutcome(denial.reason().name()));
+  }
+
+  private AuditEntry create(Sandbox sandbox, List<String> asked) {
+    String detail = "template " + sandbox.template();
+    return entry(AuditOperation.CREATE, sandbox)
+        .withDetail(
+            asked.size() == 1
+                ? detail
+                : detail + ", failed over from " + String.join(" to ", asked));
   }
 
   private AuditEntry entry(AuditOperation operation, Sandbox sandbox) {
-    return AuditEntry.of(sandbox.tenantId(), clock.now(), operation)
-        .on(sandbox.sandboxId(), sandbox.attribution());
+    return sandbox.audited(clock.now(), operation);
   }
 }

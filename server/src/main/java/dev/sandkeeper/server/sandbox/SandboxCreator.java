@@ -7,16 +7,16 @@ import dev.sandkeeper.server.base.Principal;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.Transactions;
-import dev.sandkeeper.server.engine.EngineException;
+import dev.sandkeeper.server.egress.EgressGateway;
 import dev.sandkeeper.server.engine.EngineSandbox;
-import dev.sandkeeper.server.engine.SandboxEngine;
-import dev.sandkeeper.server.engine.SandboxSpec;
 import dev.sandkeeper.server.engine.UsageReading;
 import dev.sandkeeper.server.ledger.Admission;
 import dev.sandkeeper.server.ledger.AdmissionRequest;
 import dev.sandkeeper.server.ledger.EndReason;
+import dev.sandkeeper.server.ledger.EngineCapacity;
 import dev.sandkeeper.server.ledger.Ledger;
 import dev.sandkeeper.server.ledger.Refusal;
+import dev.sandkeeper.server.policy.CommandPolicies;
 import dev.sandkeeper.server.telemetry.Instruments;
 import dev.sandkeeper.server.telemetry.LogKeys;
 import dev.sandkeeper.server.telemetry.Spans;
@@ -41,7 +41,9 @@ public final class SandboxCreator {
   private final TemplateRepository templates;
   private final Ledger ledger;
   private final SandboxAudit audit;
-  private final SandboxEngine engine;
+  private final EngineRouting routing;
+  private final SandboxStarter starter;
+  private final EgressGateway gateway;
   private final BillingClock clock;
   private final IdGenerator ids;
   private final SandboxSettings settings;
@@ -50,6 +52,7 @@ public final class SandboxCreator {
   private final LeaseKeeper leaseKeeper;
   private final SandboxEnder ender;
   private final Instruments instruments;
+  private final Failovers failovers;
   private final Spans spans;
 
   /** Makes the creator of sandboxes. */
@@ -59,7 +62,10 @@ public final class SandboxCreator {
       TemplateRepository templates,
       Ledger ledger,
       SandboxAudit audit,
-      SandboxEngine engine,
+      EngineRouting routing,
+      SandboxStarter starter,
+      Failovers failovers,
+      EgressGateway gateway,
       BillingClock clock,
       IdGenerator ids,
       SandboxSettings settings,
@@ -73,7 +79,9 @@ public final class SandboxCreator {
     this.templates = templates;
     this.ledger = ledger;
     this.audit = audit;
-    this.engine = engine;
+    this.routing = routing;
+    this.starter = starter;
+    this.gateway = gateway;
     this.clock = clock;
     this.ids = ids;
     this.settings = settings;
@@ -82,6 +90,7 @@ public final class SandboxCreator {
     this.leaseKeeper = leaseKeeper;
     this.ender = ender;
     this.instruments = telemetry.instruments();
+    this.failovers = failovers;
     this.spans = telemetry.spans();
   }
 
@@ -90,7 +99,7 @@ public final class SandboxCreator {
    * there is.
    *
    * @throws SandkeeperException when the request is wrong, a budget has not enough left, the tier
-   *     has no price, or the engine cannot start it; nothing is held or left then
+   *     has no price, or no engine that may run it can; nothing is held or left then
    */
   public Sandbox create(Principal principal, CreateSandbox request) {
     Allocation allocation =
@@ -102,16 +111,18 @@ public final class SandboxCreator {
             request.timeout());
     registration.requireHeard();
     SandboxId sandboxId = ids.sandboxId();
+    EngineAttempts attempts =
+        new EngineAttempts(sandboxId, routing.choices(allocation.template()), failovers);
     long start = System.nanoTime();
     boolean success = false;
     try {
-      Sandbox sandbox = create(principal, request, allocation, sandboxId);
+      Sandbox sandbox = create(principal, request, allocation, sandboxId, attempts);
       success = true;
       return sandbox;
     } finally {
       instruments.sandboxCreated(
           allocation.template().tier(),
-          allocation.template().engine(),
+          attempts.current().engine(),
           false,
           success,
           Duration.ofNanos(System.nanoTime() - start));
@@ -119,37 +130,50 @@ public final class SandboxCreator {
   }
 
   private Sandbox create(
-      Principal principal, CreateSandbox request, Allocation allocation, SandboxId sandboxId) {
+      Principal principal,
+      CreateSandbox request,
+      Allocation allocation,
+      SandboxId sandboxId,
+      EngineAttempts attempts) {
     return live.whileStarting(
         sandboxId,
         () ->
             admitAndStart(
                 principal,
                 request,
-                pending(principal, request, allocation, sandboxId),
-                allocation.template()));
+                pending(principal, request, allocation, sandboxId, attempts.current()),
+                allocation.template(),
+                attempts));
   }
 
   private Sandbox admitAndStart(
-      Principal principal, CreateSandbox request, Sandbox pending, Template template) {
-    Admission admission =
-        spans.call(
-            "ledger.admit",
-            Map.of(),
-            () -> instruments.timedLedgerCall("admit", () -> admit(principal, request, pending)));
+      Principal principal,
+      CreateSandbox request,
+      Sandbox asked,
+      Template template,
+      EngineAttempts attempts) {
+    Sandbox pending = asked;
+    Admission admission = admitMeasured(principal, request, pending, attempts);
+    while (admission instanceof Admission.Full && attempts.hasNext()) {
+      attempts.next(EngineAttempts.Reason.FULL);
+      pending = pending.runBy(attempts.current());
+      admission = admitMeasured(principal, request, pending, attempts);
+    }
     return switch (admission) {
       case Admission.Granted granted ->
           start(
               principal,
               pending.withPaidUntil(granted.paidUntil()),
               request.environment(),
-              template);
+              template,
+              attempts);
       case Admission.Denied denied -> {
         Refusal refusal = denied.refusal();
         instruments.quotaExceeded(
             pending.tenantId().value(), refusal.resource().name(), refusal.period().name());
         throw refusal.asException();
       }
+      case Admission.Full full -> throw full.engine().asException();
       case Admission.NoPrice noPrice -> throw noPrice.asException();
       case Admission.Replayed replayed -> repeated(principal, request, replayed.sandboxId());
       case Admission.OtherKind _ -> throw request.requestKey().reused();
@@ -157,7 +181,31 @@ public final class SandboxCreator {
     };
   }
 
-  private Admission admit(Principal principal, CreateSandbox request, Sandbox pending) {
+  private Admission admitMeasured(
+      Principal principal, CreateSandbox request, Sandbox pending, EngineAttempts attempts) {
+    return spans.call(
+        "ledger.admit",
+        Map.of(),
+        () ->
+            instruments.timedLedgerCall(
+                "admit", () -> admitAllowed(principal, request, pending, attempts)));
+  }
+
+  /** Admits nothing for what the policies deny; a repeated request may have been allowed. */
+  private Admission admitAllowed(
+      Principal principal, CreateSandbox request, Sandbox pending, EngineAttempts attempts) {
+    try {
+      return admit(principal, request, pending, attempts);
+    } catch (SandkeeperException e) {
+      if (e.reason() == ErrorReason.COMMAND_DENIED) {
+        transactions.run(transaction -> audit.denied(transaction, principal, pending, e));
+      }
+      throw e;
+    }
+  }
+
+  private Admission admit(
+      Principal principal, CreateSandbox request, Sandbox pending, EngineAttempts attempts) {
     return transactions.call(transaction -> {
       Admission verdict =
           ledger.admit(
@@ -168,18 +216,29 @@ public final class SandboxCreator {
                   pending.sandboxId(),
                   pending.attribution(),
                   pending.tier(),
+                  new EngineCapacity(pending.engine(), attempts.current().capacity()),
                   pending.cpuCores(),
                   pending.memoryMib(),
                   pending.timeout()),
               pending.createTime());
       switch (verdict) {
-        case Admission.Granted granted ->
-            repository.insert(
-                transaction, pending.withPaidUntil(granted.paidUntil()), request.requestKey());
+        case Admission.Granted granted -> {
+          request.run().ifPresent(pending::requireAllowed);
+          repository.insert(
+              transaction, pending.withPaidUntil(granted.paidUntil()), request.requestKey());
+        }
         case Admission.Denied _ ->
-            audit.notCreated(transaction, principal, pending, ErrorReason.QUOTA_EXCEEDED);
+            audit.notCreated(
+                transaction, principal, pending, attempts.asked(), ErrorReason.QUOTA_EXCEEDED);
         case Admission.NoPrice _ ->
-            audit.notCreated(transaction, principal, pending, ErrorReason.NO_PRICE_FOR_TIER);
+            audit.notCreated(
+                transaction, principal, pending, attempts.asked(), ErrorReason.NO_PRICE_FOR_TIER);
+        case Admission.Full _ -> {
+          if (!attempts.hasNext()) {
+            audit.notCreated(
+                transaction, principal, pending, attempts.asked(), ErrorReason.ENGINE_FULL);
+          }
+        }
         case Admission.Replayed _, Admission.OtherKind _, Admission.Gone _ -> {}
       }
       return verdict;
@@ -187,27 +246,25 @@ public final class SandboxCreator {
   }
 
   private Sandbox start(
-      Principal principal, Sandbox pending, Map<String, String> environment, Template template) {
-    EngineSandbox engineSandbox;
-    try {
-      engineSandbox =
-          spans.call(
-              "engine.create",
-              Map.of("engine", pending.engine(), "template", pending.template()),
-              () -> startInEngine(pending, environment, template));
-    } catch (EngineException e) {
-      throw failed(principal, pending, e);
-    }
+      Principal principal,
+      Sandbox pending,
+      Map<String, String> environment,
+      Template template,
+      EngineAttempts attempts) {
+    SandboxStarter.Started started =
+        starter.start(principal, pending, environment, template.imports(), attempts);
+    EngineSandbox engineSandbox = started.engineSandbox();
     Instant startTime = clock.now();
-    Sandbox running = pending.startedAt(startTime);
+    Sandbox running = started.pending().startedAt(startTime);
     try {
+      SandboxNetwork.open(gateway, running, engineSandbox);
       transactions.run(transaction -> {
         if (!repository.start(transaction, running.sandboxId(), running.generation(), startTime)) {
           throw SandkeeperException.of(
                   ErrorReason.CONCURRENT_CHANGE, "The sandbox was given up while it started.")
               .with("sandboxId", running.sandboxId());
         }
-        audit.created(transaction, principal, running);
+        audit.created(transaction, principal, running, attempts.asked());
       });
     } catch (RuntimeException e) {
       takeBack(running, engineSandbox);
@@ -237,49 +294,6 @@ public final class SandboxCreator {
     }
   }
 
-  private EngineSandbox startInEngine(
-      Sandbox pending, Map<String, String> environment, Template template) {
-    return instruments.timedEngineCall(
-        pending.engine(),
-        "create",
-        () ->
-            engine.create(
-                new SandboxSpec(
-                    pending.sandboxId(),
-                    pending.generation(),
-                    pending.cpuCores(),
-                    pending.memoryMib(),
-                    pending.diskMib(),
-                    settings.maxProcesses(),
-                    environment,
-                    template.imports(),
-                    Duration.between(clock.now(), pending.paidUntil())
-                        .plus(settings.guestSlack()))));
-  }
-
-  private SandkeeperException failed(Principal principal, Sandbox pending, EngineException cause) {
-    Instant now = clock.now();
-    transactions.run(transaction -> {
-      ledger.settle(
-          transaction,
-          pending.sandboxId(),
-          pending.generation(),
-          Optional.empty(),
-          now,
-          EndReason.ENGINE_FAILED);
-      audit.notCreated(transaction, principal, pending, ErrorReason.ENGINE_UNAVAILABLE);
-    });
-    return notStarted(pending).retryAfter(Duration.ofSeconds(5)).causedBy(cause);
-  }
-
-  private static SandkeeperException notStarted(Sandbox sandbox) {
-    return SandkeeperException.of(
-            ErrorReason.ENGINE_UNAVAILABLE,
-            "The engine could not start the sandbox; nothing was billed. Try with a new request id.")
-        .with("sandboxId", sandbox.sandboxId())
-        .with("engine", sandbox.engine());
-  }
-
   private Sandbox repeated(Principal principal, CreateSandbox request, SandboxId sandboxId) {
     SandboxRepository.Requested requested =
         repository
@@ -295,7 +309,7 @@ public final class SandboxCreator {
             .find(sandboxId)
             .orElseThrow(() -> new IllegalStateException("no row of sandbox " + sandboxId));
     if (sandbox.state() == SandboxState.FAILED && sandbox.startTime().isEmpty()) {
-      throw notStarted(sandbox);
+      throw SandboxStarter.notStarted(sandbox);
     }
     if (sandbox.state() == SandboxState.PENDING) {
       throw SandkeeperException.of(
@@ -309,7 +323,11 @@ public final class SandboxCreator {
   }
 
   private Sandbox pending(
-      Principal principal, CreateSandbox request, Allocation allocation, SandboxId sandboxId) {
+      Principal principal,
+      CreateSandbox request,
+      Allocation allocation,
+      SandboxId sandboxId,
+      EngineChoice choice) {
     // In whole milliseconds, as the ledger bills: a lease may then end exactly at the expiry.
     Instant now = clock.now().truncatedTo(ChronoUnit.MILLIS);
     Template template = allocation.template();
@@ -318,17 +336,19 @@ public final class SandboxCreator {
         principal.tenantId(),
         template.name(),
         template.tier(),
-        template.engine(),
+        choice.engine(),
+        choice.runtime(),
         settings.nodeId(),
         1,
         SandboxState.PENDING,
         allocation.cpuCores(),
         allocation.memoryMib(),
         // Files may count against the memory, and a full disk should be told as such first.
-        Math.min(template.diskMib().standard(), allocation.memoryMib() / 2),
+        Math.min(template.diskMib(), allocation.memoryMib() / 2),
         allocation.timeout(),
         request.idleTimeout(),
         request.onExhaustion(),
+        template.network(request.network()),
         request.metadata(),
         principal.attribute(request.attribution()),
         principal.keyId(),
@@ -337,6 +357,7 @@ public final class SandboxCreator {
         now.plus(allocation.timeout()),
         Optional.empty(),
         Optional.empty(),
-        now);
+        now,
+        new CommandPolicies(template.commandPolicy(), request.commandPolicy()));
   }
 }

@@ -1,10 +1,13 @@
 package dev.sandkeeper.server.sandbox;
 
 import dev.sandkeeper.server.base.BillingClock;
+import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.Principal;
 import dev.sandkeeper.server.base.Transactions;
 import dev.sandkeeper.server.engine.EngineException;
+import dev.sandkeeper.server.engine.Engines;
 import dev.sandkeeper.server.engine.UsageReading;
+import dev.sandkeeper.server.ledger.EngineCapacity;
 import dev.sandkeeper.server.ledger.Extension;
 import dev.sandkeeper.server.ledger.Ledger;
 import dev.sandkeeper.server.telemetry.Instruments;
@@ -17,6 +20,7 @@ import java.util.Optional;
  */
 final class SandboxPauser {
   private final Transactions transactions;
+  private final Engines engines;
   private final Ledger ledger;
   private final SandboxAudit audit;
   private final BillingClock clock;
@@ -24,11 +28,13 @@ final class SandboxPauser {
 
   SandboxPauser(
       Transactions transactions,
+      Engines engines,
       Ledger ledger,
       SandboxAudit audit,
       BillingClock clock,
       Instruments instruments) {
     this.transactions = transactions;
+    this.engines = engines;
     this.ledger = ledger;
     this.audit = audit;
     this.clock = clock;
@@ -72,6 +78,7 @@ final class SandboxPauser {
   /** Has the books pay for a paused sandbox's going on; it stands still yet. */
   Extension payForResume(LiveSandbox sandbox, Principal principal) {
     UsageReading usage = sandbox.engine().usage();
+    String engine = sandbox.sandbox().engine();
     Extension extension =
         instruments.timedLedgerCall(
             "resume",
@@ -83,12 +90,17 @@ final class SandboxPauser {
                           sandbox.id(),
                           sandbox.sandbox().generation(),
                           usage,
+                          new EngineCapacity(engine, engines.capacity(engine)),
                           clock.now());
                   switch (answer) {
                     case Extension.Renewed _, Extension.Shortened _ ->
                         audit.resumed(transaction, principal, sandbox.sandbox());
                     case Extension.Refused _ ->
-                        audit.notResumed(transaction, principal, sandbox.sandbox());
+                        audit.notResumed(
+                            transaction, principal, sandbox.sandbox(), ErrorReason.QUOTA_EXCEEDED);
+                    case Extension.Full _ ->
+                        audit.notResumed(
+                            transaction, principal, sandbox.sandbox(), ErrorReason.ENGINE_FULL);
                     case Extension.Fenced _ -> {}
                   }
                   return answer;
@@ -100,7 +112,7 @@ final class SandboxPauser {
               sandbox.sandbox().tenantId().value(),
               refused.refusal().resource().name(),
               refused.refusal().period().name());
-      case Extension.Fenced _ -> {}
+      case Extension.Full _, Extension.Fenced _ -> {}
     }
     return extension;
   }

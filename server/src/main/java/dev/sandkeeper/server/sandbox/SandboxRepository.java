@@ -8,7 +8,9 @@ import dev.sandkeeper.server.base.Transaction;
 import dev.sandkeeper.server.ledger.EndReason;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.Collection;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 
@@ -43,11 +45,26 @@ public interface SandboxRepository {
   /** Makes a PENDING sandbox RUNNING; says whether it was PENDING. */
   boolean start(Transaction transaction, SandboxId sandboxId, long generation, Instant startTime);
 
+  /**
+   * Makes a PENDING sandbox one of another engine.
+   *
+   * @param sandbox as it is to be
+   * @param from the engine that it is of now
+   * @return whether it was PENDING and of that engine
+   */
+  boolean move(Transaction transaction, Sandbox sandbox, String from);
+
   /** Makes a RUNNING or PAUSED sandbox STOPPING; says whether it was one. */
   boolean stop(Transaction transaction, SandboxId sandboxId, long generation, EndReason reason);
 
   /** Returns the sandbox. */
   Optional<Sandbox> find(SandboxId sandboxId);
+
+  /** Returns those of the sandboxes that there are, in no particular order. */
+  List<Sandbox> findAll(Collection<SandboxId> sandboxIds);
+
+  /** Returns how many sandboxes that have not ended each engine has, of all servers. */
+  Map<String, Integer> countLive();
 
   /** Returns the sandbox and what was asked for. */
   Optional<Requested> findRequested(SandboxId sandboxId);
@@ -59,10 +76,10 @@ public interface SandboxRepository {
    * A sandbox that a server has taken over from one that gave no sign of life.
    *
    * @param sandbox the sandbox, of the raised generation
-   * @param place where the engine of the server that made it runs its sandboxes; empty when that is
-   *     not known
+   * @param places where the engines of the server that made it run their sandboxes; empty when that
+   *     is not known
    */
-  record Claimed(Sandbox sandbox, Optional<String> place) {}
+  record Claimed(Sandbox sandbox, Optional<String> places) {}
 
   /**
    * Takes sandboxes over, to end them, from servers that have given no sign of life for the

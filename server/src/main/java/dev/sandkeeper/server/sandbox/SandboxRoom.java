@@ -4,7 +4,8 @@ import dev.sandkeeper.server.audit.AuditLog;
 import dev.sandkeeper.server.base.BillingClock;
 import dev.sandkeeper.server.base.IdGenerator;
 import dev.sandkeeper.server.base.Transactions;
-import dev.sandkeeper.server.engine.SandboxEngine;
+import dev.sandkeeper.server.egress.EgressGateway;
+import dev.sandkeeper.server.engine.Engines;
 import dev.sandkeeper.server.ledger.Ledger;
 import dev.sandkeeper.server.telemetry.Telemetry;
 import java.util.concurrent.CompletableFuture;
@@ -16,12 +17,14 @@ import java.util.concurrent.ScheduledExecutorService;
  * @param creator creates sandboxes
  * @param sandboxes finds, pauses, resumes and ends them
  * @param sweeper brings books and machine together
+ * @param engines tells how the engines stand
  * @param listener to be completed with who is told of ends, before anything is created or recovered
  */
 public record SandboxRoom(
     SandboxCreator creator,
     Sandboxes sandboxes,
     Sweeper sweeper,
+    EngineStatuses engines,
     CompletableFuture<SandboxListener> listener) {
 
   /**
@@ -35,13 +38,16 @@ public record SandboxRoom(
       TemplateRepository templates,
       Ledger ledger,
       AuditLog auditLog,
-      SandboxEngine engine,
+      EngineRouting routing,
+      EgressGateway gateway,
       BillingClock clock,
       IdGenerator ids,
       SandboxSettings settings,
       Registration registration,
       Telemetry telemetry,
       ScheduledExecutorService executor) {
+    Engines engines = routing.engines();
+    Failovers failovers = new Failovers(telemetry.engines());
     SandboxAudit audit = new SandboxAudit(auditLog, clock);
     LiveSandboxes live = new LiveSandboxes();
     CompletableFuture<SandboxListener> listener = new CompletableFuture<>();
@@ -56,7 +62,7 @@ public record SandboxRoom(
             listener,
             telemetry.instruments());
     SandboxPauser pauser =
-        new SandboxPauser(transactions, ledger, audit, clock, telemetry.instruments());
+        new SandboxPauser(transactions, engines, ledger, audit, clock, telemetry.instruments());
     LeaseKeeper leaseKeeper =
         new LeaseKeeper(transactions, ledger, clock, settings, pauser, ender, listener, executor);
     SandboxCreator creator =
@@ -66,7 +72,11 @@ public record SandboxRoom(
             templates,
             ledger,
             audit,
-            engine,
+            routing,
+            new SandboxStarter(
+                transactions, repository, ledger, audit, engines, clock, settings, telemetry),
+            failovers,
+            gateway,
             clock,
             ids,
             settings,
@@ -79,7 +89,8 @@ public record SandboxRoom(
         new Sweeper(
             transactions,
             repository,
-            engine,
+            engines,
+            gateway,
             clock,
             settings,
             live,
@@ -88,6 +99,7 @@ public record SandboxRoom(
             listener,
             telemetry.instruments());
     Sandboxes sandboxes = new Sandboxes(settings.nodeId(), repository, live, leaseKeeper, ender);
-    return new SandboxRoom(creator, sandboxes, sweeper, listener);
+    return new SandboxRoom(
+        creator, sandboxes, sweeper, new EngineStatuses(engines, repository, failovers), listener);
   }
 }

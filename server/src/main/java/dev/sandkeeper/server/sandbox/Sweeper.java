@@ -5,11 +5,11 @@ import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.Transactions;
+import dev.sandkeeper.server.egress.EgressGateway;
 import dev.sandkeeper.server.engine.EngineException;
-import dev.sandkeeper.server.engine.EngineInstance;
 import dev.sandkeeper.server.engine.EngineSandbox;
+import dev.sandkeeper.server.engine.Engines;
 import dev.sandkeeper.server.engine.RemoteEnd;
-import dev.sandkeeper.server.engine.SandboxEngine;
 import dev.sandkeeper.server.engine.UsageReading;
 import dev.sandkeeper.server.ledger.EndReason;
 import dev.sandkeeper.server.telemetry.Instruments;
@@ -20,6 +20,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.stream.Collectors;
 import org.slf4j.Logger;
@@ -27,7 +28,7 @@ import org.slf4j.LoggerFactory;
 
 /**
  * Brings the books and the machine together: what the books say lives but does not is settled, what
- * lives and is in no book is ended. It asks the engine what really runs and believes nothing else.
+ * lives and is in no book is ended. It asks the engines what really runs and believes nothing else.
  * What a silent server on the same database left is claimed and ended, and what another has claimed
  * from this one is let go.
  *
@@ -41,7 +42,8 @@ public final class Sweeper {
 
   private final Transactions transactions;
   private final SandboxRepository repository;
-  private final SandboxEngine engine;
+  private final Engines engines;
+  private final EgressGateway gateway;
   private final BillingClock clock;
   private final SandboxSettings settings;
   private final LiveSandboxes live;
@@ -49,12 +51,18 @@ public final class Sweeper {
   private final SandboxEnder ender;
   private final CompletableFuture<SandboxListener> listener;
   private final Instruments instruments;
+  private final Strays strays;
+
+  /** Those that could not be taken up at the start, as their engine could not be asked. */
+  private final Set<SandboxId> waiting = ConcurrentHashMap.newKeySet();
+
   private final ReentrantLock sweeping = new ReentrantLock();
 
   Sweeper(
       Transactions transactions,
       SandboxRepository repository,
-      SandboxEngine engine,
+      Engines engines,
+      EgressGateway gateway,
       BillingClock clock,
       SandboxSettings settings,
       LiveSandboxes live,
@@ -64,7 +72,8 @@ public final class Sweeper {
       Instruments instruments) {
     this.transactions = transactions;
     this.repository = repository;
-    this.engine = engine;
+    this.engines = engines;
+    this.gateway = gateway;
     this.clock = clock;
     this.settings = settings;
     this.live = live;
@@ -72,6 +81,8 @@ public final class Sweeper {
     this.ender = ender;
     this.listener = listener;
     this.instruments = instruments;
+    this.strays =
+        new Strays(repository, engines, live, settings.nodeId(), waiting::contains, instruments);
   }
 
   /**
@@ -83,7 +94,7 @@ public final class Sweeper {
       // One that cannot be dealt with now is left to the sweeps; the others must not wait for it.
       guarded("recover " + sandbox.sandboxId(), () -> recover(sandbox));
     }
-    guarded("unknown", this::endUnknown);
+    strays.end();
   }
 
   private void recover(Sandbox sandbox) {
@@ -106,7 +117,7 @@ public final class Sweeper {
       guarded("lost", this::settleLost);
       guarded("claim", this::claim);
       guarded("claimed", this::endClaimed);
-      guarded("unknown", this::endUnknown);
+      strays.end();
     } finally {
       sweeping.unlock();
     }
@@ -115,13 +126,12 @@ public final class Sweeper {
   private void adoptOrSettle(Sandbox sandbox) {
     Instant now = clock.now();
     Optional<EngineSandbox> running =
-        now.isBefore(sandbox.paidUntil())
-            ? engine.adopt(sandbox.sandboxId(), sandbox.generation())
-            : Optional.empty();
+        now.isBefore(sandbox.paidUntil()) ? adopt(sandbox) : Optional.empty();
     if (running.isEmpty()) {
       settleGone(sandbox, EndReason.ORPHANED);
       return;
     }
+    SandboxNetwork.open(gateway, sandbox, running.get());
     LiveSandbox adopted = new LiveSandbox(sandbox, running.get(), clock);
     listener.join().takeUpExecutions(adopted);
     live.add(adopted);
@@ -129,11 +139,26 @@ public final class Sweeper {
     logger.atInfo().addKeyValue(LogKeys.SANDBOX, sandbox.sandboxId()).log("Sandbox adopted");
   }
 
+  /** While the engine cannot say whether it runs, the next sweeps ask again. */
+  private Optional<EngineSandbox> adopt(Sandbox sandbox) {
+    try {
+      return engines
+          .require(sandbox.engine())
+          .engine()
+          .adopt(sandbox.sandboxId(), sandbox.generation());
+    } catch (EngineException e) {
+      if (e.kind() == EngineException.Kind.UNAVAILABLE) {
+        waiting.add(sandbox.sandboxId());
+      }
+      throw e;
+    }
+  }
+
   /**
    * Settles a sandbox that no longer runs, or runs past what it paid for; never bills past that.
    */
   private void settleGone(Sandbox sandbox, EndReason reason) {
-    Optional<UsageReading> usage = engine.destroy(sandbox.sandboxId());
+    Optional<UsageReading> usage = destroy(sandbox);
     Instant now = clock.now();
     Instant endTime = now.isBefore(sandbox.paidUntil()) ? now : sandbox.paidUntil();
     ender.settle(sandbox, usage, endTime, reason, Optional.empty());
@@ -144,8 +169,16 @@ public final class Sweeper {
    * Ends a start that did not come to its end: nothing could be run in it, so nothing is billed.
    */
   private void giveUp(Sandbox sandbox) {
-    engine.destroy(sandbox.sandboxId());
+    destroy(sandbox);
     ender.settle(sandbox, Optional.empty(), clock.now(), EndReason.ORPHANED, Optional.empty());
+  }
+
+  /** Of an engine that this server no longer has it waits for the end of the paid time. */
+  private Optional<UsageReading> destroy(Sandbox sandbox) {
+    if (engines.find(sandbox.engine()).isEmpty() && !clock.now().isBefore(sandbox.paidUntil())) {
+      return Optional.empty();
+    }
+    return engines.require(sandbox.engine()).engine().destroy(sandbox.sandboxId());
   }
 
   /** Deals with rows of this machine that are live in the books and not here. */
@@ -154,6 +187,7 @@ public final class Sweeper {
     List<LiveSandbox> running = live.all().stream().filter(found -> !found.ending()).toList();
     List<Sandbox> owned = repository.liveOn(settings.nodeId());
     Set<SandboxId> ids = owned.stream().map(Sandbox::sandboxId).collect(Collectors.toSet());
+    waiting.retainAll(ids);
     for (LiveSandbox sandbox : running) {
       if (!ids.contains(sandbox.id()) && !sandbox.ending()) {
         guarded("fenced " + sandbox.id(), () -> letGo(sandbox));
@@ -161,7 +195,9 @@ public final class Sweeper {
     }
     for (Sandbox sandbox : owned) {
       boolean known = live.knows(sandbox.sandboxId()) || ender.isUnsettled(sandbox.sandboxId());
-      if (known || !sandbox.createTime().isBefore(startedBefore)) {
+      boolean starting =
+          !sandbox.createTime().isBefore(startedBefore) && !waiting.contains(sandbox.sandboxId());
+      if (known || starting) {
         continue;
       }
       guarded("lost " + sandbox.sandboxId(), () -> settleLost(sandbox));
@@ -171,6 +207,8 @@ public final class Sweeper {
   private void settleLost(Sandbox sandbox) {
     if (sandbox.state() == SandboxState.PENDING) {
       giveUp(sandbox);
+    } else if (waiting.remove(sandbox.sandboxId())) {
+      recover(sandbox);
     } else {
       settleGone(sandbox, sandbox.endReason().orElse(EndReason.ORPHANED));
     }
@@ -206,16 +244,20 @@ public final class Sweeper {
     for (SandboxRepository.Claimed claimed : repository.claimedBy(settings.nodeId())) {
       Sandbox sandbox = claimed.sandbox();
       if (!ender.isUnsettled(sandbox.sandboxId())) {
-        guarded("claimed " + sandbox.sandboxId(), () -> endClaimed(sandbox, claimed.place()));
+        guarded("claimed " + sandbox.sandboxId(), () -> endClaimed(sandbox, claimed.places()));
       }
     }
   }
 
   /** Ends its processes where they can be reached; where not, they end when the paid time does. */
-  private void endClaimed(Sandbox sandbox, Optional<String> place) {
+  private void endClaimed(Sandbox sandbox, Optional<String> places) {
     RemoteEnd end =
-        place
-            .map(where -> engine.end(sandbox.sandboxId(), where))
+        places
+            .flatMap(all -> Engines.placeOf(sandbox.engine(), all))
+            .flatMap(place ->
+                engines
+                    .find(sandbox.engine())
+                    .map(engine -> engine.end(sandbox.sandboxId(), place)))
             .orElseGet(RemoteEnd.OutOfReach::new);
     Instant now = clock.now();
     boolean paid = now.isBefore(sandbox.paidUntil());
@@ -236,23 +278,8 @@ public final class Sweeper {
     instruments.sandboxOrphaned("claimed");
   }
 
-  /** Ends what runs in the engine and is not this server's. */
-  private void endUnknown() {
-    Set<SandboxId> unknown =
-        engine.list().stream()
-            .map(EngineInstance::sandboxId)
-            .filter(sandboxId -> !live.knows(sandboxId))
-            .collect(Collectors.toSet());
-    for (SandboxId sandboxId : unknown) {
-      // It may have become live, or have ended, since the engine was asked.
-      if (!live.knows(sandboxId) && engine.destroy(sandboxId).isPresent()) {
-        instruments.sandboxOrphaned("unknown");
-        logger.atWarn().addKeyValue(LogKeys.SANDBOX, sandboxId).log("Unknown sandbox ended");
-      }
-    }
-  }
-
-  private static void guarded(String pass, Runnable work) {
+  /** Does one thing of many, and goes on when it fails. */
+  static void guarded(String pass, Runnable work) {
     try {
       work.run();
     } catch (RuntimeException e) {

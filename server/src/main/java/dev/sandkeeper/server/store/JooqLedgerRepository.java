@@ -6,6 +6,7 @@ import static dev.sandkeeper.jooq.Tables.LEDGER_RENEW;
 import static dev.sandkeeper.jooq.Tables.LEDGER_SETTLE;
 import static dev.sandkeeper.jooq.Tables.LEDGER_VIOLATIONS;
 
+import dev.sandkeeper.jooq.Routines;
 import dev.sandkeeper.jooq.tables.LedgerHoldParts;
 import dev.sandkeeper.jooq.tables.records.LedgerAdmitRecord;
 import dev.sandkeeper.jooq.tables.records.LedgerRenewRecord;
@@ -16,6 +17,8 @@ import dev.sandkeeper.server.engine.UsageReading;
 import dev.sandkeeper.server.ledger.Admission;
 import dev.sandkeeper.server.ledger.AdmissionRequest;
 import dev.sandkeeper.server.ledger.EndReason;
+import dev.sandkeeper.server.ledger.EngineCapacity;
+import dev.sandkeeper.server.ledger.EngineFull;
 import dev.sandkeeper.server.ledger.Extension;
 import dev.sandkeeper.server.ledger.LeaseState;
 import dev.sandkeeper.server.ledger.LedgerRepository;
@@ -31,6 +34,7 @@ import java.util.Optional;
 import org.jooq.DSLContext;
 import org.jooq.Record2;
 import org.jooq.impl.DSL;
+import org.jspecify.annotations.Nullable;
 
 /** Calls the ledger's functions; the rules are theirs. */
 final class JooqLedgerRepository implements LedgerRepository {
@@ -61,6 +65,8 @@ final class JooqLedgerRepository implements LedgerRepository {
                     request.requestId(),
                     request.sandboxId().value(),
                     request.tier(),
+                    request.engine().engine(),
+                    Columns.nullable(request.engine().max()),
                     request.cpuCores(),
                     request.memoryMib(),
                     lease.toMillis(),
@@ -73,11 +79,33 @@ final class JooqLedgerRepository implements LedgerRepository {
               answer.getHoldId(), answer.getPaidUntil(), new NanoUsd(answer.getAmountNanoUsd()));
       case "DENIED" -> new Admission.Denied(Refusals.of(answer));
       case "NO_PRICE" -> new Admission.NoPrice(request.tier());
+      case "ENGINE_FULL" ->
+          new Admission.Full(
+              new EngineFull(
+                  request.engine().engine(),
+                  request.engine().max().orElseThrow(),
+                  answer.getOccupied()));
       case "REPLAYED" -> new Admission.Replayed(new SandboxId(answer.getSandboxId()));
       case "OTHER_KIND" -> new Admission.OtherKind();
       case "GONE" -> new Admission.Gone();
       default -> throw StoreErrors.unexpected("ledger_admit", answer.getOutcome());
     };
+  }
+
+  @Override
+  public Optional<EngineFull> full(Transaction transaction, EngineCapacity engine) {
+    if (engine.max().isEmpty()) {
+      return Optional.empty();
+    }
+    int capacity = engine.max().getAsInt();
+    int occupied =
+        JooqTransaction.contextOf(transaction)
+            .select(Routines.engineOccupied(engine.engine()))
+            .fetchSingle()
+            .value1();
+    return occupied < capacity
+        ? Optional.empty()
+        : Optional.of(new EngineFull(engine.engine(), capacity, occupied));
   }
 
   @Override
@@ -88,6 +116,7 @@ final class JooqLedgerRepository implements LedgerRepository {
       UsageReading usage,
       Duration lease,
       Optional<LeaseState> state,
+      Optional<EngineCapacity> engine,
       Instant now) {
     LedgerRenewRecord answer =
         JooqTransaction.contextOf(transaction)
@@ -100,15 +129,26 @@ final class JooqLedgerRepository implements LedgerRepository {
                     Columns.nullable(usage.peakMemoryBytes()),
                     lease.toMillis(),
                     now,
-                    state.map(LeaseState::name).orElse(null)))
+                    state.map(LeaseState::name).orElse(null),
+                    max(engine)))
             .fetchSingle();
     return switch (answer.getOutcome()) {
       case "RENEWED" -> new Extension.Renewed(answer.getPaidUntil());
       case "SHORTENED" -> new Extension.Shortened(answer.getPaidUntil(), Refusals.of(answer));
       case "REFUSED" -> new Extension.Refused(answer.getPaidUntil(), Refusals.of(answer));
+      case "ENGINE_FULL" ->
+          new Extension.Full(
+              new EngineFull(
+                  engine.orElseThrow().engine(),
+                  engine.orElseThrow().max().orElseThrow(),
+                  answer.getOccupied()));
       case "FENCED" -> new Extension.Fenced();
       default -> throw StoreErrors.unexpected("ledger_renew", answer.getOutcome());
     };
+  }
+
+  private static @Nullable Integer max(Optional<EngineCapacity> engine) {
+    return engine.isPresent() ? Columns.nullable(engine.get().max()) : null;
   }
 
   @Override

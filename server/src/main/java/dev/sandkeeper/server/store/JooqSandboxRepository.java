@@ -11,6 +11,8 @@ import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.TenantId;
 import dev.sandkeeper.server.base.Transaction;
 import dev.sandkeeper.server.ledger.EndReason;
+import dev.sandkeeper.server.policy.CommandPolicies;
+import dev.sandkeeper.server.policy.CommandPolicy;
 import dev.sandkeeper.server.sandbox.ExhaustionPolicy;
 import dev.sandkeeper.server.sandbox.Sandbox;
 import dev.sandkeeper.server.sandbox.SandboxRepository;
@@ -19,7 +21,9 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import org.jooq.Condition;
 import org.jooq.DSLContext;
@@ -36,6 +40,7 @@ final class JooqSandboxRepository implements SandboxRepository {
           SANDBOX.TEMPLATE,
           SANDBOX.TIER,
           SANDBOX.ENGINE,
+          SANDBOX.RUNTIME,
           SANDBOX.NODE_ID,
           SANDBOX.GENERATION,
           SANDBOX.STATE,
@@ -45,6 +50,7 @@ final class JooqSandboxRepository implements SandboxRepository {
           SANDBOX.TIMEOUT_MS,
           SANDBOX.IDLE_TIMEOUT_MS,
           SANDBOX.ON_EXHAUSTION,
+          SANDBOX.NETWORK,
           SANDBOX.METADATA,
           SANDBOX.ORGANISATION_ID,
           SANDBOX.USER_ID,
@@ -60,7 +66,9 @@ final class JooqSandboxRepository implements SandboxRepository {
           SANDBOX.EXPIRE_TIME,
           SANDBOX.END_TIME,
           SANDBOX.END_REASON,
-          SANDBOX.PAID_UNTIL);
+          SANDBOX.PAID_UNTIL,
+          SANDBOX.TEMPLATE_COMMAND_POLICY,
+          SANDBOX.COMMAND_POLICY);
   private static final String[] FINAL_STATES =
       SandboxState.FINAL.stream().map(SandboxState::name).toArray(String[]::new);
 
@@ -82,6 +90,7 @@ final class JooqSandboxRepository implements SandboxRepository {
         .set(SANDBOX.TEMPLATE, sandbox.template())
         .set(SANDBOX.TIER, sandbox.tier())
         .set(SANDBOX.ENGINE, sandbox.engine())
+        .set(SANDBOX.RUNTIME, sandbox.runtime().orElse(null))
         .set(SANDBOX.NODE_ID, sandbox.nodeId())
         .set(SANDBOX.GENERATION, sandbox.generation())
         .set(SANDBOX.STATE, sandbox.state().name())
@@ -91,6 +100,7 @@ final class JooqSandboxRepository implements SandboxRepository {
         .set(SANDBOX.TIMEOUT_MS, sandbox.timeout().toMillis())
         .set(SANDBOX.IDLE_TIMEOUT_MS, sandbox.idleTimeout().map(Duration::toMillis).orElse(null))
         .set(SANDBOX.ON_EXHAUSTION, sandbox.onExhaustion().name())
+        .set(SANDBOX.NETWORK, NetworkPolicies.toJson(sandbox.network()).orElse(null))
         .set(SANDBOX.METADATA, JsonTexts.ofMap(sandbox.metadata()))
         .set(SANDBOX.ORGANISATION_ID, attribution.organisationId().orElse(null))
         .set(SANDBOX.USER_ID, attribution.userId().orElse(null))
@@ -104,6 +114,12 @@ final class JooqSandboxRepository implements SandboxRepository {
         .set(SANDBOX.CREATE_TIME, sandbox.createTime())
         .set(SANDBOX.EXPIRE_TIME, sandbox.expireTime())
         .set(SANDBOX.PAID_UNTIL, sandbox.paidUntil())
+        .set(
+            SANDBOX.TEMPLATE_COMMAND_POLICY,
+            sandbox.commandPolicies().template().format().toArray(String[]::new))
+        .set(
+            SANDBOX.COMMAND_POLICY,
+            sandbox.commandPolicies().sandbox().format().toArray(String[]::new))
         .execute();
   }
 
@@ -115,6 +131,18 @@ final class JooqSandboxRepository implements SandboxRepository {
             .set(SANDBOX.STATE, SandboxState.RUNNING.name())
             .set(SANDBOX.START_TIME, startTime)
             .where(is(sandboxId, generation, SandboxState.PENDING))
+            .execute()
+        == 1;
+  }
+
+  @Override
+  public boolean move(Transaction transaction, Sandbox sandbox, String from) {
+    return JooqTransaction.contextOf(transaction)
+            .update(SANDBOX)
+            .set(SANDBOX.ENGINE, sandbox.engine())
+            .set(SANDBOX.RUNTIME, sandbox.runtime().orElse(null))
+            .where(is(sandbox.sandboxId(), sandbox.generation(), SandboxState.PENDING))
+            .and(SANDBOX.ENGINE.eq(from))
             .execute()
         == 1;
   }
@@ -138,6 +166,25 @@ final class JooqSandboxRepository implements SandboxRepository {
         .from(SANDBOX)
         .where(SANDBOX.SANDBOX_ID.eq(sandboxId.value()))
         .fetchOptional(JooqSandboxRepository::toSandbox);
+  }
+
+  @Override
+  public List<Sandbox> findAll(Collection<SandboxId> sandboxIds) {
+    return context
+        .select(COLUMNS)
+        .from(SANDBOX)
+        .where(SANDBOX.SANDBOX_ID.in(sandboxIds.stream().map(SandboxId::value).toList()))
+        .fetch(JooqSandboxRepository::toSandbox);
+  }
+
+  @Override
+  public Map<String, Integer> countLive() {
+    return context
+        .select(SANDBOX.ENGINE, DSL.count())
+        .from(SANDBOX)
+        .where(SANDBOX.STATE.notIn(Arrays.asList(FINAL_STATES)))
+        .groupBy(SANDBOX.ENGINE)
+        .fetchMap(SANDBOX.ENGINE, DSL.count());
   }
 
   @Override
@@ -221,6 +268,7 @@ final class JooqSandboxRepository implements SandboxRepository {
         row.get(SANDBOX.TEMPLATE),
         row.get(SANDBOX.TIER),
         row.get(SANDBOX.ENGINE),
+        Optional.ofNullable(row.get(SANDBOX.RUNTIME)),
         row.get(SANDBOX.NODE_ID),
         row.get(SANDBOX.GENERATION),
         SandboxState.valueOf(row.get(SANDBOX.STATE)),
@@ -230,6 +278,7 @@ final class JooqSandboxRepository implements SandboxRepository {
         Duration.ofMillis(row.get(SANDBOX.TIMEOUT_MS)),
         Optional.ofNullable(row.get(SANDBOX.IDLE_TIMEOUT_MS)).map(Duration::ofMillis),
         ExhaustionPolicy.valueOf(row.get(SANDBOX.ON_EXHAUSTION)),
+        NetworkPolicies.of(Optional.ofNullable(row.get(SANDBOX.NETWORK))),
         JsonTexts.toMap(row.get(SANDBOX.METADATA)),
         new Attribution(
             Optional.ofNullable(row.get(SANDBOX.ORGANISATION_ID)),
@@ -246,6 +295,9 @@ final class JooqSandboxRepository implements SandboxRepository {
         row.get(SANDBOX.EXPIRE_TIME),
         Optional.ofNullable(row.get(SANDBOX.END_TIME)),
         Optional.ofNullable(row.get(SANDBOX.END_REASON)).map(EndReason::valueOf),
-        row.get(SANDBOX.PAID_UNTIL));
+        row.get(SANDBOX.PAID_UNTIL),
+        new CommandPolicies(
+            CommandPolicy.parse(List.of(row.get(SANDBOX.TEMPLATE_COMMAND_POLICY))),
+            CommandPolicy.parse(List.of(row.get(SANDBOX.COMMAND_POLICY)))));
   }
 }

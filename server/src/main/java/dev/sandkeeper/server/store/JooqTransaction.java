@@ -21,4 +21,15 @@ record JooqTransaction(DSLContext context) implements Transaction {
     throw new IllegalArgumentException(
         "transaction: " + transaction.getClass().getName() + " (expected: one of this store's)");
   }
+
+  /**
+   * Returns what runs statements inside the given transaction, once no other holds the same name:
+   * to count, and to add only below a bound.
+   */
+  static DSLContext lockedContextOf(Transaction transaction, String name) {
+    DSLContext inside = contextOf(transaction);
+    // By itself: what is counted in the same statement is what was there before the lock.
+    inside.execute("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", name);
+    return inside;
+  }
 }

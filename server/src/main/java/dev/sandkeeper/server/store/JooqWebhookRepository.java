@@ -61,12 +61,8 @@ final class JooqWebhookRepository implements WebhookRepository {
 
   @Override
   public int count(Transaction transaction, TenantId tenantId) {
-    DSLContext inside = JooqTransaction.contextOf(transaction);
-    // By itself: what is counted in the same statement is what was there before the lock.
-    inside.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended('sandkeeper.webhook.' || ?, 0))",
-        tenantId.value());
-    return inside.fetchCount(WEBHOOK, WEBHOOK.TENANT_ID.eq(tenantId.value()));
+    return JooqTransaction.lockedContextOf(transaction, "sandkeeper.webhook." + tenantId.value())
+        .fetchCount(WEBHOOK, WEBHOOK.TENANT_ID.eq(tenantId.value()));
   }
 
   @Override

@@ -8,6 +8,7 @@ import dev.sandkeeper.server.ledger.LimitRepository;
 import dev.sandkeeper.server.ledger.LlmRepository;
 import dev.sandkeeper.server.ledger.ModelPriceRepository;
 import dev.sandkeeper.server.ledger.PriceRepository;
+import dev.sandkeeper.server.ledger.ReconciliationRepository;
 import dev.sandkeeper.server.ledger.UpkeepRepository;
 
 /** Makes the adapters of the ledger's and the audit's ports. */
@@ -47,6 +48,11 @@ public final class LedgerRepositories {
   /** Returns the keeper of corrections and credits. */
   public static AdjustmentRepository adjustments() {
     return new JooqAdjustmentRepository();
+  }
+
+  /** Returns the keeper of what came of comparing the books with the engines' records. */
+  public static ReconciliationRepository reconciliations(JooqTransactions transactions) {
+    return new JooqReconciliationRepository(transactions.context());
   }
 
   /** Returns what keeps cost records in order. */

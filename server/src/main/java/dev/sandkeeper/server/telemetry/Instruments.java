@@ -51,8 +51,12 @@ public final class Instruments {
   private final LongHistogram ledgerBatchSize;
   private final LongCounter certificateReloadTotal;
   private final LongCounter connectionRefusedTotal;
+  private final LongCounter rateLimitedTotal;
+  private final LongCounter portConnectionTotal;
+  private final LongCounter portRefusedTotal;
   private final LongCounter alertAttemptTotal;
   private final LongCounter alertGivenUpTotal;
+  private final LongCounter egressConnectionTotal;
 
   Instruments(OpenTelemetry openTelemetry) {
     meter = openTelemetry.getMeter(TelemetryNames.SCOPE);
@@ -114,12 +118,22 @@ public final class Instruments {
         counter(
             TelemetryNames.CONNECTION_REFUSED_TOTAL,
             "Connections closed at once because there were too many.");
+    rateLimitedTotal =
+        counter(TelemetryNames.RATE_LIMITED_TOTAL, "Calls refused because they came too fast.");
+    portConnectionTotal =
+        counter(TelemetryNames.PORT_CONNECTION_TOTAL, "Connections to ports of sandboxes.");
+    portRefusedTotal =
+        counter(TelemetryNames.PORT_REFUSED_TOTAL, "Connections to ports that could not be had.");
     alertAttemptTotal =
         counter(TelemetryNames.ALERT_ATTEMPT_TOTAL, "Attempts to send alerts to webhooks.");
     alertGivenUpTotal =
         counter(
             TelemetryNames.ALERT_GIVEN_UP_TOTAL,
             "Alerts given up because they waited too long, or were too many for one webhook.");
+    egressConnectionTotal =
+        counter(
+            TelemetryNames.EGRESS_CONNECTION_TOTAL,
+            "Connections that sandboxes asked for, by what became of them.");
     connectionRefusedTotal.add(0); // without labels it is shown before the first, too
   }
 
@@ -206,6 +220,16 @@ public final class Instruments {
         mibMillis / MIB_MILLIS_PER_GIB_SECOND, Attributes.of(TelemetryNames.TENANT, tenant));
   }
 
+  /** Counts a connection to a port of a sandbox. */
+  public void portConnected() {
+    portConnectionTotal.add(1);
+  }
+
+  /** Counts a connection to a port that could not be had. */
+  public void portRefused(String reason) {
+    portRefusedTotal.add(1, Attributes.of(TelemetryNames.REASON, reason));
+  }
+
   /** Counts a refusal by a limit; the kind is what it limits. */
   public void quotaExceeded(String tenant, String limitKind, String period) {
     quotaExceededTotal.add(
@@ -288,6 +312,15 @@ public final class Instruments {
             .buildWithCallback(measurement -> measurement.record(untilExpiry.get().toSeconds()));
   }
 
+  /**
+   * Counts a call that was refused because it came too fast.
+   *
+   * @param kind what came too fast: key or address
+   */
+  public void rateLimited(String kind) {
+    rateLimitedTotal.add(1, Attributes.builder().put(TelemetryNames.KIND, kind).build());
+  }
+
   /** Counts a connection that was closed at once because there were too many. */
   public void connectionRefused() {
     connectionRefusedTotal.add(1);
@@ -313,6 +346,20 @@ public final class Instruments {
     alertGivenUpTotal.add(count, Attributes.of(TelemetryNames.REASON, reason));
   }
 
+  /**
+   * Counts a connection that a sandbox asked for, at its end.
+   *
+   * @param outcome ALLOWED, or why it was refused or cut
+   */
+  public void egressConnection(String outcome) {
+    egressConnectionTotal.add(1, Attributes.of(TelemetryNames.OUTCOME, outcome));
+  }
+
+  /** Shows how many connections of sandboxes to hosts are open. Called once. */
+  public void observeEgress(Supplier<Integer> source) {
+    observe(TelemetryNames.EGRESS_CONNECTION_ACTIVE, "Connections of sandboxes to hosts.", source);
+  }
+
   /** Shows how many alerts wait, on whichever server one looks. Called once. */
   public void observePendingAlerts(Supplier<Integer> source) {
     observe(TelemetryNames.ALERT_PENDING, "Alerts that wait to be sent, of all servers.", source);
@@ -334,6 +381,14 @@ public final class Instruments {
   /** Shows how many calls are open that stay open. Called once. */
   public void observeStreams(Supplier<Integer> source) {
     observe(TelemetryNames.STREAM_ACTIVE, "Streams that are open.", source);
+  }
+
+  /** Shows how many connections to ports are open, asked at each look at the metrics. */
+  public void observePorts(Supplier<Integer> source) {
+    observe(
+        TelemetryNames.PORT_CONNECTION_ACTIVE,
+        "Connections to ports of sandboxes that are open.",
+        source);
   }
 
   /** Shows how many sandboxes there are, asked at each look at the metrics. Called once. */

@@ -37,6 +37,7 @@ public final class Telemetry implements AutoCloseable {
   private final PrometheusMetricReader prometheus;
   private final PrometheusTextFormatWriter writer = PrometheusTextFormatWriter.create();
   private final Instruments instruments;
+  private final EngineInstruments engines;
   private final Spans spans;
   private final RpcTelemetry rpcTelemetry;
   private final HttpTelemetry httpTelemetry;
@@ -45,6 +46,7 @@ public final class Telemetry implements AutoCloseable {
     this.sdk = sdk;
     this.prometheus = prometheus;
     this.instruments = new Instruments(sdk);
+    this.engines = new EngineInstruments(sdk);
     this.spans = new Spans(sdk);
     this.rpcTelemetry = new RpcTelemetry(sdk, instruments);
     this.httpTelemetry = new HttpTelemetry(sdk, instruments);
@@ -92,6 +94,11 @@ public final class Telemetry implements AutoCloseable {
   /** Returns the metrics that the rooms feed. */
   public Instruments instruments() {
     return instruments;
+  }
+
+  /** Returns the metrics of the engines. */
+  public EngineInstruments engines() {
+    return engines;
   }
 
   /** Returns the spans that the rooms make. */

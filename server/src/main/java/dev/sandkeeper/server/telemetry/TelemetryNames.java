@@ -30,10 +30,21 @@ final class TelemetryNames {
   static final String CLEANUP_DURATION = "sandkeeper.cleanup.duration";
   static final String CLEANUP_FAILED_TOTAL = "sandkeeper.cleanup.failed.total";
   static final String ENGINE_CALL_DURATION = "sandkeeper.engine.call.duration";
+  static final String ENGINE_CALL_TOTAL = "sandkeeper.engine.call.total";
+  static final String ENGINE_FAILOVER_TOTAL = "sandkeeper.engine.failover.total";
+  static final String ENGINE_BREAKER_STATE = "sandkeeper.engine.breaker.state";
+  static final String ENGINE_HEALTHY = "sandkeeper.engine.healthy";
+  static final String ENGINE_RECONCILED_TOTAL = "sandkeeper.engine.reconciled.total";
+  static final String ENGINE_DRIFT = "sandkeeper.engine.drift";
+  static final String ENGINE_STARTING = "sandkeeper.engine.starting";
   static final String LEDGER_BATCH_SIZE = "sandkeeper.ledger.batch.size";
   static final String LEDGER_LATENCY = "sandkeeper.ledger.latency";
   static final String CONNECTION_ACTIVE = "sandkeeper.connection.active";
   static final String CONNECTION_REFUSED_TOTAL = "sandkeeper.connection.refused.total";
+  static final String RATE_LIMITED_TOTAL = "sandkeeper.rate_limited.total";
+  static final String PORT_CONNECTION_ACTIVE = "sandkeeper.port.connection.active";
+  static final String PORT_CONNECTION_TOTAL = "sandkeeper.port.connection.total";
+  static final String PORT_REFUSED_TOTAL = "sandkeeper.port.refused.total";
   static final String STREAM_ACTIVE = "sandkeeper.stream.active";
   static final String REPLICA_ACTIVE = "sandkeeper.replica.active";
   static final String CERTIFICATE_EXPIRY = "sandkeeper.certificate.expiry";
@@ -41,6 +52,8 @@ final class TelemetryNames {
   static final String ALERT_ATTEMPT_TOTAL = "sandkeeper.alert.attempt.total";
   static final String ALERT_GIVEN_UP_TOTAL = "sandkeeper.alert.given_up.total";
   static final String ALERT_PENDING = "sandkeeper.alert.pending";
+  static final String EGRESS_CONNECTION_ACTIVE = "sandkeeper.egress.connection.active";
+  static final String EGRESS_CONNECTION_TOTAL = "sandkeeper.egress.connection.total";
 
   static final String USD = "{USD}";
   static final String SECONDS = "s";
@@ -51,9 +64,11 @@ final class TelemetryNames {
   static final AttributeKey<String> KIND = AttributeKey.stringKey("kind");
   static final AttributeKey<String> TIER = AttributeKey.stringKey("tier");
   static final AttributeKey<String> ENGINE = AttributeKey.stringKey("engine");
+  static final AttributeKey<String> TO_ENGINE = AttributeKey.stringKey("to_engine");
   static final AttributeKey<String> OPERATION = AttributeKey.stringKey("operation");
   static final AttributeKey<String> LANGUAGE = AttributeKey.stringKey("language");
   static final AttributeKey<String> OUTCOME = AttributeKey.stringKey("outcome");
+  static final AttributeKey<String> DIRECTION = AttributeKey.stringKey("direction");
   static final AttributeKey<String> START = AttributeKey.stringKey("start");
   static final AttributeKey<Boolean> SUCCESS = AttributeKey.booleanKey("success");
   static final AttributeKey<String> REASON = AttributeKey.stringKey("reason");

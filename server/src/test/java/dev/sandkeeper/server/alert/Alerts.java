@@ -12,6 +12,7 @@ import dev.sandkeeper.server.base.Principal;
 import dev.sandkeeper.server.base.Scope;
 import dev.sandkeeper.server.base.TenantId;
 import dev.sandkeeper.server.base.Transactions;
+import dev.sandkeeper.server.net.HostLookup;
 import dev.sandkeeper.server.store.AlertRepositories;
 import dev.sandkeeper.server.store.JooqTransactions;
 import dev.sandkeeper.server.store.LedgerRepositories;

@@ -5,6 +5,7 @@ import static org.awaitility.Awaitility.await;
 
 import dev.sandkeeper.server.base.Transaction;
 import dev.sandkeeper.server.base.Transactions;
+import dev.sandkeeper.server.net.HostLookup;
 import dev.sandkeeper.server.store.database.DatabaseExtension;
 import java.net.InetAddress;
 import java.nio.charset.StandardCharsets;

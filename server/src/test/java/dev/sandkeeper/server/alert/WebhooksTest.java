@@ -8,6 +8,7 @@ import static org.awaitility.Awaitility.await;
 import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.SandkeeperException;
 import dev.sandkeeper.server.base.TenantId;
+import dev.sandkeeper.server.net.SystemLookup;
 import dev.sandkeeper.server.store.StoreAccess;
 import dev.sandkeeper.server.store.database.DatabaseExtension;
 import java.net.InetAddress;

@@ -20,7 +20,9 @@ import dev.sandkeeper.server.base.FieldViolation;
 import dev.sandkeeper.server.base.SandkeeperException;
 import io.grpc.Metadata;
 import java.time.Duration;
+import java.util.Collections;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -133,13 +135,44 @@ class ErrorMapperTest {
         .isEqualTo("GRPC_UNIMPLEMENTED");
   }
 
-  private Status map(Throwable failure) {
+  @Test
+  void whatIsLongIsCutSoThatClientsCanReadIt() throws Exception {
+    String longest = "\u00e9".repeat(5000);
     Status status =
-        mapper.applyStatusProto(
+        map(
+            SandkeeperException.of(ErrorReason.FILE_NOT_FOUND, "There is no such file.")
+                .with("path", longest)
+                .with("sandboxId", "abc")
+                .retryAfter(Duration.ofSeconds(1)));
+    assertThat(status.getSerializedSize()).isLessThanOrEqualTo(4096);
+    assertThat(detail(status, ErrorInfo.class).orElseThrow().getMetadataMap())
+        .containsEntry("path", "\u00e9".repeat(100) + "...")
+        .containsEntry("sandboxId", "abc");
+    assertThat(detail(status, RetryInfo.class)).isPresent();
+
+    Status invalid =
+        map(
+            SandkeeperException.invalidFields(
+                Collections.nCopies(100, new FieldViolation(longest, longest))));
+    assertThat(invalid.getSerializedSize()).isLessThanOrEqualTo(4096);
+    assertThat(detail(invalid, BadRequest.class).orElseThrow().getFieldViolationsList())
+        .hasSize(9)
+        .last()
+        .extracting(BadRequest.FieldViolation::getDescription)
+        .isEqualTo("92 more violations");
+  }
+
+  private Status map(Throwable failure) {
+    Metadata trailers = new Metadata();
+    io.grpc.Status status =
+        mapper.apply(
             ServiceRequestContext.of(HttpRequest.of(HttpMethod.POST, "/")),
+            io.grpc.Status.fromThrowable(failure),
             failure,
-            new Metadata());
-    return java.util.Objects.requireNonNull(status);
+            trailers);
+    Status details = Objects.requireNonNull(trailers.get(ErrorMapper.DETAILS));
+    assertThat(status.getCode().value()).isEqualTo(details.getCode());
+    return details;
   }
 
   private static <T extends com.google.protobuf.Message> Optional<T> detail(

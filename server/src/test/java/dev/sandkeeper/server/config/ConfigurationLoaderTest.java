@@ -44,8 +44,22 @@ final class ConfigurationLoaderTest {
                 Duration.ofSeconds(60),
                 Duration.ofSeconds(15),
                 Duration.ofSeconds(60),
+                20_000,
+                10_000,
+                5_000,
+                new Configuration.RateLimit(1000, 2000, 10, 100),
                 Optional.empty()));
     assertThat(configuration.database().url()).isEmpty();
+    assertThat(configuration.engines())
+        .isEqualTo(
+            new Configuration.Engines(
+                "local",
+                Map.of(),
+                List.of(),
+                new Configuration.EngineGuard(
+                    20, 10, 50, Duration.ofSeconds(30), 3, 256, Duration.ofSeconds(30))));
+    assertThat(configuration.drift())
+        .isEqualTo(new Configuration.Drift(Duration.ofSeconds(2), Duration.ofMinutes(1)));
     assertThat(configuration.ledger())
         .isEqualTo(new Configuration.Ledger(Duration.ofSeconds(60), Duration.ofSeconds(5), 0));
     assertThat(configuration.execution().journalBytes()).isEqualTo(16 << 20);
@@ -55,10 +69,16 @@ final class ConfigurationLoaderTest {
     assertThat(configuration.files())
         .isEqualTo(
             new Configuration.Files(10_000_000, 50_000_000, 10_000, 16, 16, Duration.ofHours(1)));
+    assertThat(configuration.ports())
+        .isEqualTo(new Configuration.Ports(Optional.empty(), 128, Duration.ofMinutes(10)));
     assertThat(configuration.alerts())
         .isEqualTo(
             new Configuration.Alerts(
                 false, 16, 1000, 16, Duration.ofDays(7), Duration.ofSeconds(1)));
+    assertThat(configuration.egress())
+        .isEqualTo(
+            new Configuration.Egress(
+                1000, Duration.ofSeconds(5), Duration.ofMinutes(2), Duration.ofSeconds(5)));
     assertThat(configuration.telemetry().otlpEndpoint()).isEmpty();
     assertThat(configuration.telemetry().prometheus()).isTrue();
   }
@@ -93,6 +113,10 @@ final class ConfigurationLoaderTest {
                 Duration.ofSeconds(10),
                 Duration.ofSeconds(5),
                 Duration.ofSeconds(20),
+                500,
+                50,
+                5,
+                new Configuration.RateLimit(20, 30, 2, 3),
                 Optional.of(
                     new Configuration.Tls(
                         Path.of("/etc/tls/tls.crt"), Path.of("/etc/tls/tls.key")))));
@@ -110,10 +134,21 @@ final class ConfigurationLoaderTest {
                 40,
                 Duration.ofSeconds(1),
                 Duration.ofSeconds(10)));
+    assertThat(configuration.engines())
+        .isEqualTo(
+            new Configuration.Engines(
+                "cloud",
+                Map.of("standard", "local", "high-memory", "cloud", "gpu", "big"),
+                List.of("local", "big"),
+                new Configuration.EngineGuard(
+                    50, 5, 25, Duration.ofMinutes(1), 2, 7, Duration.ofSeconds(10))));
+    assertThat(configuration.drift())
+        .isEqualTo(new Configuration.Drift(Duration.ofMillis(1500), Duration.ofMinutes(5)));
     assertThat(configuration.localEngine())
         .isEqualTo(
             new Configuration.LocalEngine(
                 "/usr/local/bin/runsc",
+                List.of("runc", "/opt/kata/bin/kata-runtime"),
                 "/usr/lib/node-22/bin/node",
                 "/usr/lib/jvm/java-21/bin/java",
                 "/usr/local/bin/R",
@@ -121,6 +156,19 @@ final class ConfigurationLoaderTest {
                 "other/sandkeeper",
                 Duration.ofSeconds(20),
                 Duration.ofMillis(100)));
+    assertThat(configuration.e2bEngine())
+        .isEqualTo(
+            new Configuration.E2bEngine(
+                new Secret("e2b_0123"),
+                Optional.empty(),
+                "e2b.example",
+                Optional.of(URI.create("https://api.e2b.example:8443")),
+                Optional.of(URI.create("http://sandboxes.e2b.example")),
+                "ours",
+                100,
+                Duration.ofHours(24),
+                Duration.ofMinutes(10),
+                Duration.ofSeconds(40)));
     assertThat(configuration.ledger())
         .isEqualTo(new Configuration.Ledger(Duration.ofSeconds(30), Duration.ofSeconds(2), 24));
     assertThat(configuration.replica()).isEqualTo(new Configuration.Replica(Duration.ofSeconds(5)));
@@ -139,12 +187,24 @@ final class ConfigurationLoaderTest {
                 3,
                 Duration.ofMinutes(1),
                 Duration.ofSeconds(5)));
+    assertThat(configuration.redaction().enabled()).isFalse();
+    assertThat(configuration.secrets().key().value()).startsWith("MDEy");
     assertThat(configuration.files())
         .isEqualTo(
             new Configuration.Files(20_000_000, 1_000_000_000, 50, 2, 3, Duration.ofMinutes(5)));
+    assertThat(configuration.ports())
+        .isEqualTo(
+            new Configuration.Ports(
+                Optional.of("https://{port}-{sandbox}.sandboxes.example:8443"),
+                7,
+                Duration.ofSeconds(30)));
     assertThat(configuration.alerts())
         .isEqualTo(
             new Configuration.Alerts(true, 3, 50, 4, Duration.ofHours(1), Duration.ofMillis(200)));
+    assertThat(configuration.egress())
+        .isEqualTo(
+            new Configuration.Egress(
+                20, Duration.ofSeconds(2), Duration.ofSeconds(30), Duration.ofSeconds(1)));
     assertThat(configuration.telemetry())
         .isEqualTo(
             new Configuration.Telemetry(
@@ -161,6 +221,8 @@ final class ConfigurationLoaderTest {
             Map.of(
                 "SANDKEEPER_SERVER_PORT", "7000",
                 "SANDKEEPER_SERVER_CORS_ALLOWED_ORIGINS", "https://a.example, http://[::1]:80",
+                "SANDKEEPER_ENGINE_TIERS_HIGH_MEMORY", "local",
+                "SANDKEEPER_ENGINE_FALLBACK", "cloud,big",
                 "SANDKEEPER_LEDGER_LEASE", "90 s",
                 "SANDKEEPER_FILES_MAX_UPLOAD_SIZE", "1 MiB",
                 "SANDKEEPER_TELEMETRY_PROMETHEUS", "true"));
@@ -169,6 +231,8 @@ final class ConfigurationLoaderTest {
     assertThat(configuration.server().host()).isEqualTo("0.0.0.0");
     assertThat(configuration.cors().allowedOrigins())
         .containsExactly("https://a.example", "http://[::1]:80");
+    assertThat(configuration.engines().tiers()).containsEntry("high-memory", "local");
+    assertThat(configuration.engines().fallback()).containsExactly("cloud", "big");
     assertThat(configuration.ledger().lease()).isEqualTo(Duration.ofSeconds(90));
     assertThat(configuration.files().maxUploadBytes()).isEqualTo(1 << 20);
     assertThat(configuration.telemetry().prometheus()).isTrue();
@@ -214,6 +278,16 @@ final class ConfigurationLoaderTest {
                         "telemetry.otlp-endpoint: collector:4318"
                             + " (expected: http://... or https://...)",
                         "execution.keep: PT-1S (expected: PT1S to PT24H)"));
+  }
+
+  @Test
+  void noMoreCallsAreAskedForThanTheWindowHas() {
+    assertThatThrownBy(() ->
+            ConfigurationLoader.load(
+                Optional.empty(), Map.of("SANDKEEPER_ENGINE_GUARD_MINIMUM_CALLS", "21")))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining(
+            "engine.guard.minimum-calls: 21 (expected: at most engine.guard.window, 20)");
   }
 
   @Test

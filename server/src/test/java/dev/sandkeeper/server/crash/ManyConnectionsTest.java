@@ -17,9 +17,11 @@ import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** Very many connections on which nothing happens. */
+@Tag("alone")
 class ManyConnectionsTest {
   private static final int WANTED = 10_000;
 

@@ -12,9 +12,11 @@ import io.grpc.StatusRuntimeException;
 import java.time.Duration;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** Kills the server around a pause, or has the books fail: nothing may run at the price of one. */
+@Tag("alone")
 class PauseTest {
   private static final int SIGTERM = 15;
   private static final Duration LONG = Duration.ofMinutes(10);

@@ -21,6 +21,7 @@ import java.util.concurrent.ExecutionException;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 
@@ -28,6 +29,7 @@ import org.junit.jupiter.api.extension.RegisterExtension;
  * Two servers on one database, of which one is killed or stands still: the other ends what it ran
  * and settles it, once, and whoever comes back finds that it is not the owner any more.
  */
+@Tag("alone")
 class ReplicaTest {
   @RegisterExtension static final DatabaseExtension database = new DatabaseExtension();
 

@@ -20,12 +20,14 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /**
  * Kills the server, with -9 and at bad moments, and starts it again: what still runs is taken up,
  * the rest is settled, and the books are sound.
  */
+@Tag("alone")
 class ServerCrashTest {
   private static final Duration LONG = Duration.ofMinutes(10);
   private static final Duration PATIENCE = Duration.ofSeconds(60);
@@ -174,6 +176,7 @@ class ServerCrashTest {
         workers.add(
             Thread.ofVirtual()
                 .start(() -> {
+                  boolean ends = true; // every other one of its own, so some are in any case
                   while (!stop.get()) {
                     try {
                       String id = client.create(LONG).getSandboxId();
@@ -181,10 +184,11 @@ class ServerCrashTest {
                       created.incrementAndGet();
                       client.run(Client.bash(id, "echo out"));
                       executed.incrementAndGet();
-                      if (created.get() % 2 == 0) {
+                      if (ends) {
                         client.terminate(id);
                         terminated.incrementAndGet();
                       }
+                      ends = !ends;
                     } catch (StatusRuntimeException e) {
                       stop.set(true); // the server was killed
                     }

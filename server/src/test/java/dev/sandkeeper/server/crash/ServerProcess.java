@@ -64,6 +64,7 @@ final class ServerProcess implements AutoCloseable {
   ServerProcess(Map<String, String> database) throws IOException {
     this(Files.createTempDirectory("server"));
     environment.putAll(database);
+    environment.put("SANDKEEPER_SERVER_RATE_LIMIT_REQUESTS_PER_SECOND", "0"); // one key, all load
   }
 
   private ServerProcess(Path folder) {

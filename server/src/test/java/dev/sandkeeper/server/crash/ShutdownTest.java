@@ -21,9 +21,11 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** What the streams of a server see when it stops, and when it is killed. */
+@Tag("alone")
 class ShutdownTest {
   private static final Duration LONG = Duration.ofMinutes(10);
 

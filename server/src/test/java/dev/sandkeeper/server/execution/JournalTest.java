@@ -57,7 +57,7 @@ class JournalTest {
       ByteArrayOutputStream written = out ? stdout : stderr;
       byte[] chunk = new byte[1 + random.nextInt(5000)];
       random.nextBytes(chunk);
-      journal.append(TIME, kind, ByteBuffer.wrap(chunk), written.size());
+      write(journal, kind, ByteBuffer.wrap(chunk), written.size());
       written.writeBytes(chunk);
     }
     journal.append(TIME, finished());
@@ -244,9 +244,9 @@ class JournalTest {
     Path whole = Files.createDirectory(folder.resolve("whole"));
     Journal first = new Journal(whole, keeping(16 << 20));
     first.append(TIME, started());
-    first.append(TIME, OutputStreamKind.STDOUT, ByteBuffer.wrap(new byte[] {1, 2, 3}), 0);
+    write(first, OutputStreamKind.STDOUT, ByteBuffer.wrap(new byte[] {1, 2, 3}), 0);
     first.append(TIME, new ExecutionEvent.BudgetWarning("7", NanoUsd.ZERO, TIME));
-    first.append(TIME, OutputStreamKind.STDERR, ByteBuffer.wrap(new byte[] {4}), 0);
+    write(first, OutputStreamKind.STDERR, ByteBuffer.wrap(new byte[] {4}), 0);
     first.append(TIME, finished());
     byte[] file = Files.readAllBytes(whole.resolve("1.events"));
     List<Long> told = List.of(0L, 1L, 2L, 2L, 3L, 3L);
@@ -258,7 +258,7 @@ class JournalTest {
       int events = Math.toIntExact(journal.lastSequence());
       assertThat(journal.told()).as("cut at %d", cut).isEqualTo(told.get(events));
       if (events < 5) {
-        journal.append(TIME, OutputStreamKind.STDOUT, ByteBuffer.wrap(new byte[] {9}), 3);
+        write(journal, OutputStreamKind.STDOUT, ByteBuffer.wrap(new byte[] {9}), 3);
       }
       journal.append(TIME, finished());
 
@@ -293,7 +293,7 @@ class JournalTest {
   @Test
   void theHashesOfAJournalFromItsBeginningGoOn() throws Exception {
     Journal before = new Journal(folder, keeping(16 << 20));
-    before.append(TIME, OutputStreamKind.STDOUT, ByteBuffer.wrap(new byte[] {1, 2, 3}), 0);
+    write(before, OutputStreamKind.STDOUT, ByteBuffer.wrap(new byte[] {1, 2, 3}), 0);
     OutputHash expected = new OutputHash();
     expected.update(ByteBuffer.wrap(new byte[] {1, 2, 3, 4}));
 
@@ -320,7 +320,7 @@ class JournalTest {
     }
     for (int i = before; i < before + chunks; i++) {
       byte[] chunk = new byte[CHUNK];
-      journal.append(TIME, OutputStreamKind.STDOUT, ByteBuffer.wrap(chunk), (long) i * CHUNK);
+      write(journal, OutputStreamKind.STDOUT, ByteBuffer.wrap(chunk), (long) i * CHUNK);
     }
   }
 
@@ -362,5 +362,10 @@ class JournalTest {
       }
     }
     return bytes.toByteArray();
+  }
+
+  private static void write(Journal journal, OutputStreamKind kind, ByteBuffer bytes, long offset) {
+    journal.awaitPrimary();
+    journal.append(TIME, kind, bytes, offset, 1);
   }
 }

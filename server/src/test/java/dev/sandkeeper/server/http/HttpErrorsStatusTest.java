@@ -35,6 +35,8 @@ class HttpErrorsStatusTest {
                   SANDBOX_PAUSED,
                   SANDBOX_ELSEWHERE,
                   INTERPRETER_MISSING,
+                  RUNTIME_MISSING,
+                  ENGINE_MISSING,
                   EXECUTION_FINISHED,
                   INPUT_NOT_OPEN,
                   INPUT_CLOSED,
@@ -49,11 +51,13 @@ class HttpErrorsStatusTest {
                   PRICE_START_REFUSED,
                   FILE_REFUSED,
                   WEBHOOK_DISABLED,
+                  NO_KEY_FOR_SECRETS,
+                  SECRET_UNREADABLE,
                   SEQUENCE_NOT_KEPT,
                   REPORT_TOO_LARGE ->
                   400;
               case INVALID_CREDENTIALS -> 401;
-              case SCOPE_MISSING -> 403;
+              case SCOPE_MISSING, COMMAND_DENIED -> 403;
               case SANDBOX_NOT_FOUND,
                   EXECUTION_NOT_FOUND,
                   CONTEXT_NOT_FOUND,
@@ -64,6 +68,7 @@ class HttpErrorsStatusTest {
                   COST_RECORD_NOT_FOUND,
                   API_KEY_NOT_FOUND,
                   WEBHOOK_NOT_FOUND,
+                  SECRET_NOT_FOUND,
                   PRICE_NOT_FOUND,
                   FILE_NOT_FOUND,
                   ARTIFACTS_NOT_KEPT ->
@@ -71,14 +76,20 @@ class HttpErrorsStatusTest {
               case REQUEST_ID_REUSED, ALREADY_EXISTS, CONCURRENT_CHANGE, SANDBOX_TAKEN_OVER -> 409;
               case SIZE_LIMIT_EXCEEDED -> 413;
               case QUOTA_EXCEEDED,
+                  ENGINE_FULL,
                   TOO_MANY_LIMITS,
                   TOO_MANY_CONTEXTS,
                   TOO_MANY_REQUESTS,
+                  RATE_LIMITED,
                   TOO_MANY_WEBHOOKS,
+                  TOO_MANY_SECRETS,
+                  TOO_MANY_TEMPLATES,
                   INPUT_FULL ->
                   429;
               case INTERNAL -> 500;
-              case ENGINE_UNAVAILABLE, DATABASE_UNAVAILABLE, SHUTTING_DOWN -> 503;
+              case PORT_NOT_OPEN, PORT_FAILED -> 502;
+              case ENGINE_UNAVAILABLE, DATABASE_UNAVAILABLE, SHUTTING_DOWN, TOO_MANY_CONNECTIONS ->
+                  503;
               case DEADLINE_EXCEEDED -> 504;
             });
     assertThat(answer.contentUtf8()).contains(reason.name()).contains("Do that.");

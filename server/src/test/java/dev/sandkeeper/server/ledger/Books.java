@@ -22,6 +22,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.OptionalLong;
 import java.util.Random;
 import java.util.UUID;
@@ -34,6 +35,7 @@ import org.jspecify.annotations.Nullable;
 final class Books {
   static final Duration LEASE = Duration.ofSeconds(60);
   static final Duration STOP_TIME = Duration.ofSeconds(5);
+  static final EngineCapacity UNBOUNDED = new EngineCapacity("local", OptionalInt.empty());
   static final LedgerSettings SETTINGS = new LedgerSettings(LEASE, STOP_TIME);
 
   private static final Page.Request FIRST_PAGE = new Page.Request(1000, Optional.empty());
@@ -144,6 +146,11 @@ final class Books {
 
   /** Admits, and adds the sandbox's row as its room would. */
   Admission admit(Wish wish, Instant now) {
+    return admit(wish, UNBOUNDED, now);
+  }
+
+  /** Admits to an engine with so many places, and adds the sandbox's row as its room would. */
+  Admission admit(Wish wish, EngineCapacity engine, Instant now) {
     return transactions.call(transaction -> {
       Admission admission =
           ledger.admit(
@@ -154,12 +161,13 @@ final class Books {
                   wish.sandboxId(),
                   wish.attribution(),
                   wish.tier(),
+                  engine,
                   wish.cpuCores(),
                   wish.memoryMib(),
                   wish.timeout()),
               now);
       if (admission instanceof Admission.Granted granted) {
-        insert(StoreAccess.contextOf(transaction), wish, granted.paidUntil(), now);
+        insert(StoreAccess.contextOf(transaction), wish, engine.engine(), granted.paidUntil(), now);
       }
       return admission;
     });
@@ -167,7 +175,12 @@ final class Books {
 
   /** Admits and starts at the same moment. */
   SandboxId run(Wish wish, Instant now) {
-    Admission admission = admit(wish, now);
+    return run(wish, UNBOUNDED, now);
+  }
+
+  /** Admits to an engine and starts at the same moment. */
+  SandboxId run(Wish wish, EngineCapacity engine, Instant now) {
+    Admission admission = admit(wish, engine, now);
     if (!(admission instanceof Admission.Granted)) {
       throw new AssertionError(admission);
     }
@@ -203,7 +216,8 @@ final class Books {
   }
 
   Extension resume(SandboxId sandbox, UsageReading usage, Instant now) {
-    return transactions.call(transaction -> ledger.resume(transaction, sandbox, 1, usage, now));
+    return transactions.call(
+        transaction -> ledger.resume(transaction, sandbox, 1, usage, UNBOUNDED, now));
   }
 
   Extension resume(SandboxId sandbox, Instant now) {
@@ -309,7 +323,8 @@ final class Books {
         OptionalLong.of(cpuMicros), OptionalLong.of(memoryMibMillis), OptionalLong.of(1));
   }
 
-  private static void insert(DSLContext context, Wish wish, Instant paidUntil, Instant now) {
+  private static void insert(
+      DSLContext context, Wish wish, String engine, Instant paidUntil, Instant now) {
     context
         .insertInto(SANDBOX)
         .set(SANDBOX.SANDBOX_ID, wish.sandboxId().value())
@@ -318,7 +333,7 @@ final class Books {
         .set(SANDBOX.REQUEST_HASH, HASH)
         .set(SANDBOX.TEMPLATE, "base")
         .set(SANDBOX.TIER, wish.tier())
-        .set(SANDBOX.ENGINE, "local")
+        .set(SANDBOX.ENGINE, engine)
         .set(SANDBOX.NODE_ID, "node")
         .set(SANDBOX.GENERATION, 1L)
         .set(SANDBOX.STATE, "PENDING")

@@ -257,6 +257,7 @@ final class LedgerStatefulTest {
         assertThat(books.quotas(tenant, now)).isEqualTo(before);
         return Step.DENIED;
       }
+      case Admission.Full full -> throw new AssertionError(full);
       case Admission.Replayed replayed -> throw new AssertionError(replayed);
       case Admission.OtherKind other -> throw new AssertionError(other);
       case Admission.Gone gone -> throw new AssertionError(gone);
@@ -328,6 +329,7 @@ final class LedgerStatefulTest {
         assertThat(refused.paidUntil()).isEqualTo(model.paidUntil);
         return Step.CUT;
       }
+      case Extension.Full full -> throw new AssertionError(full);
       case Extension.Fenced fenced -> throw new AssertionError(fenced);
     }
   }
@@ -337,6 +339,7 @@ final class LedgerStatefulTest {
       case Extension.Renewed renewed -> model.paidUntil = renewed.paidUntil();
       case Extension.Shortened shortened -> model.paidUntil = shortened.paidUntil();
       case Extension.Refused refused -> assertThat(refused.paidUntil()).isEqualTo(model.paidUntil);
+      case Extension.Full full -> throw new AssertionError(full);
       case Extension.Fenced fenced -> throw new AssertionError(fenced);
     }
     model.turn(true);
@@ -354,6 +357,7 @@ final class LedgerStatefulTest {
         assertThat(refused.paidUntil()).isEqualTo(model.paidUntil);
         return Step.RESUME_DENIED;
       }
+      case Extension.Full full -> throw new AssertionError(full);
       case Extension.Fenced fenced -> throw new AssertionError(fenced);
     }
     model.turn(false);

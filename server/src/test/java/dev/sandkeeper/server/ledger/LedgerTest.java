@@ -581,6 +581,7 @@ final class LedgerTest {
                 sandbox,
                 Attribution.NONE,
                 "standard",
+                Books.UNBOUNDED,
                 0,
                 512,
                 Duration.ofHours(1)))
@@ -609,8 +610,9 @@ final class LedgerTest {
     return database
         .context()
         .resultQuery(
-            "select q::text from quota_period q union all select h::text from hold h"
-                + " union all select l::text from quota_limit l union all select o::text from quota_overrun o order by 1")
+            "select q::text from quota_period q union all select h::text from hold h union all"
+                + " select l::text from quota_limit l union all select o::text from quota_overrun o"
+                + " order by 1")
         .fetch(0, String.class);
   }
 }

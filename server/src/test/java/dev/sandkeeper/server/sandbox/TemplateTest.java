@@ -3,9 +3,12 @@ package dev.sandkeeper.server.sandbox;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 
+import dev.sandkeeper.server.egress.NetworkPolicy;
+import dev.sandkeeper.server.policy.CommandPolicy;
 import java.time.Duration;
 import java.util.Collections;
 import java.util.List;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -15,7 +18,23 @@ final class TemplateTest {
 
   private static Template template(List<String> imports) {
     Duration life = Duration.ofMinutes(1);
-    return new Template("mine", "", "standard", "local", RANGE, RANGE, RANGE, life, life, imports);
+    return new Template(
+        "mine",
+        "",
+        "standard",
+        Optional.of("local"),
+        Optional.empty(),
+        List.of(),
+        Optional.empty(),
+        RANGE,
+        RANGE,
+        1,
+        life,
+        life,
+        imports,
+        NetworkPolicy.NONE,
+        NetworkPolicy.NONE,
+        CommandPolicy.NONE);
   }
 
   @Test

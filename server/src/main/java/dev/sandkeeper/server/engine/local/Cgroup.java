@@ -1,5 +1,7 @@
 package dev.sandkeeper.server.engine.local;
 
+import java.io.IOException;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.OptionalLong;
 
@@ -8,6 +10,13 @@ import java.util.OptionalLong;
  * group is gone.
  */
 interface Cgroup {
+
+  /**
+   * Makes the group with its limits, for a runtime that does not.
+   *
+   * @return the files by which a process enters it, by writing 0
+   */
+  List<Path> make(GroupLimits limits) throws IOException;
 
   /** Processor time used since creation, in microseconds. */
   OptionalLong cpuMicros();
@@ -23,6 +32,20 @@ interface Cgroup {
 
   /** Process ids in the group, as seen from here. */
   List<Long> processes();
+
+  /**
+   * Bounds the memory of network sockets where that does not count as the group's memory. Otherwise
+   * one sandbox could take what the kernel has for all of the machine.
+   *
+   * @param bytes the most
+   */
+  void limitSocketMemory(long bytes) throws IOException;
+
+  /**
+   * Sets which part of the processors it gets where others want them, too: that of every group, or
+   * an eighth of it.
+   */
+  void weighLess(boolean less) throws IOException;
 
   /** The switch that holds them still. */
   Freezer freezer();

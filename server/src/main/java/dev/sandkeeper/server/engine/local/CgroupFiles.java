@@ -3,6 +3,7 @@ package dev.sandkeeper.server.engine.local;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
@@ -61,5 +62,13 @@ final class CgroupFiles {
     } catch (NumberFormatException e) {
       return OptionalLong.empty();
     }
+  }
+
+  /**
+   * Writes to a file of the kernel's. Never makes one: in a wrong folder that would seem to work.
+   */
+  static void write(Path file, Object value) throws IOException {
+    Files.writeString(
+        file, value + "\n", StandardOpenOption.WRITE, StandardOpenOption.TRUNCATE_EXISTING);
   }
 }

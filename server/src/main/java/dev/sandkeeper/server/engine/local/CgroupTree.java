@@ -169,10 +169,10 @@ final class CgroupTree {
       return List.of(root.resolve(parent));
     }
     List<Path> folders = new ArrayList<>();
-    for (String required : List.of("cpu", "cpuacct", "memory", "pids")) {
+    for (String required : CgroupV1.REQUIRED) {
       folders.add(root.resolve(required).resolve(parent));
     }
-    for (String other : List.of("cpuset", "freezer", "blkio", "devices", "systemd")) {
+    for (String other : CgroupV1.OTHERS) {
       if (Files.exists(root.resolve(other))) {
         folders.add(root.resolve(other).resolve(parent));
       }

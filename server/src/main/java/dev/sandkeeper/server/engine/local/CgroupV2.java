@@ -1,7 +1,10 @@
 package dev.sandkeeper.server.engine.local;
 
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Objects;
 import java.util.OptionalLong;
 
 /**
@@ -10,6 +13,30 @@ import java.util.OptionalLong;
  * @param folder the group
  */
 record CgroupV2(Path folder) implements Cgroup {
+
+  /** What groups have by default. */
+  private static final int WEIGHT = 100;
+
+  private static final int LESS_WEIGHT = WEIGHT / 8;
+
+  @Override
+  public List<Path> make(GroupLimits limits) throws IOException {
+    Path range = Objects.requireNonNull(folder.getParent());
+    Path parent = Objects.requireNonNull(range.getParent());
+    Files.createDirectories(range);
+    for (Path above : List.of(parent, range)) {
+      CgroupFiles.write(above.resolve("cgroup.subtree_control"), "+cpu +memory +pids");
+    }
+    Files.createDirectories(folder);
+    CgroupFiles.write(folder.resolve("memory.max"), limits.memoryBytes());
+    if (limits.withoutSwap()) {
+      CgroupFiles.write(folder.resolve("memory.swap.max"), 0);
+    }
+    CgroupFiles.write(
+        folder.resolve("cpu.max"), limits.cpuQuotaMicros() + " " + GroupLimits.CPU_PERIOD_MICROS);
+    CgroupFiles.write(folder.resolve("pids.max"), limits.processes());
+    return List.of(folder.resolve("cgroup.procs"));
+  }
 
   @Override
   public OptionalLong cpuMicros() {
@@ -40,6 +67,17 @@ record CgroupV2(Path folder) implements Cgroup {
   @Override
   public List<Long> processes() {
     return CgroupFiles.processes(folder);
+  }
+
+  /** It counts as the group's memory. */
+  @Override
+  public void limitSocketMemory(long bytes) {}
+
+  @Override
+  public void weighLess(boolean less) throws IOException {
+    // Its range's group is the one that stands beside those of other sandboxes.
+    Path range = Objects.requireNonNull(folder.getParent());
+    CgroupFiles.write(range.resolve("cpu.weight"), less ? LESS_WEIGHT : WEIGHT);
   }
 
   @Override

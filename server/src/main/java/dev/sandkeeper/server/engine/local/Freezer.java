@@ -2,10 +2,8 @@ package dev.sandkeeper.server.engine.local;
 
 import dev.sandkeeper.server.engine.EngineException;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
@@ -72,7 +70,7 @@ final class Freezer {
     try {
       do {
         // Written anew each time: older kernels miss processes that are forked meanwhile.
-        write(frozen);
+        CgroupFiles.write(file, frozen);
         if (allFrozen.getAsBoolean()) {
           return true;
         }
@@ -96,18 +94,12 @@ final class Freezer {
       return;
     }
     try {
-      write(thawed);
+      CgroupFiles.write(file, thawed);
     } catch (NoSuchFileException e) {
       // Its last process has ended and somebody has removed it: nothing is frozen any more.
       return;
     } catch (IOException e) {
       throw new EngineException(EngineException.Kind.FAILED, "cannot thaw by " + file, e);
     }
-  }
-
-  /** Never makes the file: in a folder that is not a control group it would seem to work. */
-  private void write(String text) throws IOException {
-    Files.writeString(
-        file, text + "\n", StandardOpenOption.WRITE, StandardOpenOption.TRUNCATE_EXISTING);
   }
 }

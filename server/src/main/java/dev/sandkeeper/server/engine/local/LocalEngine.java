@@ -3,17 +3,22 @@ package dev.sandkeeper.server.engine.local;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.EngineInstance;
+import dev.sandkeeper.server.engine.EngineRecord;
 import dev.sandkeeper.server.engine.EngineSandbox;
 import dev.sandkeeper.server.engine.ExecutionSpec.Language;
 import dev.sandkeeper.server.engine.RemoteEnd;
 import dev.sandkeeper.server.engine.SandboxEngine;
 import dev.sandkeeper.server.engine.SandboxSpec;
 import dev.sandkeeper.server.engine.UsageReading;
+import dev.sandkeeper.server.engine.guest.Guest;
+import dev.sandkeeper.server.engine.guest.GuestSandbox;
+import dev.sandkeeper.server.engine.guest.Patience;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
+import java.nio.file.DirectoryIteratorException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -21,6 +26,7 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -65,12 +71,15 @@ public final class LocalEngine implements SandboxEngine {
 
   private static final long LOOK_NANOS = 500_000;
 
+  /** Network sockets may have this part of a sandbox's memory, where it is counted apart. */
+  private static final long SOCKET_PART_OF_MEMORY = 8;
+
   private final LocalEngineSettings settings;
   private final FileChannel lockFile;
   private final CgroupTree tree;
   private final IdRanges ranges;
-  private final Path program;
-  private final OciRuntime runtime;
+  private final List<Path> programs;
+  private final OciRuntimes runtimes;
   private final LocalPlace place;
   private final OciConfig config;
   private final Skeleton skeleton;
@@ -80,6 +89,8 @@ public final class LocalEngine implements SandboxEngine {
   private final ScheduledExecutorService timer;
   private final ScheduledFuture<?> sampling;
   private final Patience patience;
+  private final CpuTurns turns =
+      new CpuTurns(Runtime.getRuntime().availableProcessors(), System::nanoTime);
   private final Map<SandboxId, LocalSandbox> running = new ConcurrentHashMap<>();
 
   /**
@@ -92,11 +103,7 @@ public final class LocalEngine implements SandboxEngine {
    */
   public LocalEngine(LocalEngineSettings settings) {
     this.settings = settings;
-    program =
-        Programs.require(
-            settings.runtime(),
-            "the OCI runtime of the local engine; install it (for runc: 'sudo apt-get install"
-                + " runc') or name another in the configuration");
+    programs = OciRuntimes.find(settings);
     String python =
         Programs.require(PYTHON, "the agent inside sandboxes needs it: apt-get install python3")
             .toString();
@@ -106,23 +113,25 @@ public final class LocalEngine implements SandboxEngine {
     ranges = IdRanges.ofThisProcess(tree, Path.of("/proc/self"));
     state = new StateFolder(settings.stateFolder());
     place = LocalPlace.of(tree, state.path());
-    AgentLink.checkLength(state.sandboxes().resolve("x".repeat(20)).resolve("link/engine.sock"));
+    GuestSandbox.checkLength(state.sandboxes().resolve("x".repeat(20)).resolve("link"));
     try {
       Files.createDirectories(state.sandboxes());
-      Files.createDirectories(state.runtime());
+      for (RuntimeKind kind : RuntimeKind.values()) {
+        Files.createDirectories(state.runtime(kind));
+      }
       Files.setPosixFilePermissions(state.path(), PosixFilePermissions.fromString("rwx------"));
       lockFile = lock(state);
       Files.write(state.launcher(), Resources.bytes("launch.sh"));
       watchProgram = watchProgram(state.path());
       skeleton = Skeleton.build(state.path().resolve("skeleton"), Path.of("/"), python);
-      runtime = new OciRuntime(program, state.runtime(), state.launcher());
+      runtimes = new OciRuntimes(programs, state);
     } catch (IOException | UncheckedIOException e) {
       throw new EngineException(
           EngineException.Kind.UNAVAILABLE,
           "the state folder " + state.path() + " cannot be used",
           e);
     }
-    config = new OciConfig(skeleton, tree.limitsSwap(), interpreters);
+    config = new OciConfig(skeleton, interpreters);
     timer =
         Executors.newSingleThreadScheduledExecutor(
             Thread.ofPlatform().daemon().name("local-engine-timer").factory());
@@ -147,8 +156,49 @@ public final class LocalEngine implements SandboxEngine {
   }
 
   @Override
+  public List<String> runtimes() {
+    return runtimes.names();
+  }
+
+  @Override
+  public boolean hasTemplates() {
+    return false;
+  }
+
+  @Override
+  public boolean keepsRecords() {
+    return false;
+  }
+
+  @Override
+  public Optional<EngineRecord> record(SandboxId id) {
+    return Optional.empty();
+  }
+
+  @Override
+  public void check() {
+    if (!Files.isWritable(state.sandboxes())) {
+      throw new EngineException(
+          EngineException.Kind.UNAVAILABLE,
+          "the state folder " + state.path() + " cannot be written to");
+    }
+    for (Path program : programs) {
+      if (!Files.isExecutable(program)) {
+        throw new EngineException(
+            EngineException.Kind.UNAVAILABLE, "the runtime " + program + " cannot be run");
+      }
+    }
+  }
+
+  @Override
   public EngineSandbox create(SandboxSpec spec) {
     SandboxId id = spec.id();
+    if (spec.engineTemplate().isPresent()) {
+      throw new EngineException(
+          EngineException.Kind.FAILED,
+          "engineTemplate: " + spec.engineTemplate().get() + " (expected: none)");
+    }
+    OciRuntime runtime = runtimes.of(spec.runtime());
     if (Files.exists(state.sandbox(id))) {
       throw new EngineException(
           EngineException.Kind.FAILED, "the sandbox " + id + " exists already in this engine");
@@ -156,7 +206,7 @@ public final class LocalEngine implements SandboxEngine {
     int range = ranges.claim();
     boolean made = false;
     try {
-      EngineSandbox sandbox = start(spec, range);
+      EngineSandbox sandbox = start(spec, runtime, range);
       made = true;
       return sandbox;
     } catch (IOException e) {
@@ -169,21 +219,26 @@ public final class LocalEngine implements SandboxEngine {
     }
   }
 
-  private EngineSandbox start(SandboxSpec spec, int range) throws IOException {
+  private EngineSandbox start(SandboxSpec spec, OciRuntime runtime, int range) throws IOException {
     SandboxId id = spec.id();
     Path folder = state.sandbox(id);
     Path link = folder.resolve("link");
     Files.createDirectories(link);
     long firstId = ranges.firstId(range);
+    RuntimeKind kind = runtime.kind();
+    GroupLimits limits = GroupLimits.of(spec, kind, tree.limitsSwap());
     Files.writeString(
-        folder.resolve("config.json"), config.render(spec, range, firstId, tree.pathOf(range, id)));
+        state.config(id),
+        config.render(spec, kind, range, firstId, tree.pathOf(range, id), limits));
     Cgroup cgroup = tree.sandbox(range, id);
+    List<Path> groups = kind.makesGroups() ? List.of() : cgroup.make(limits);
     new PaidTime(link, System::nanoTime).set(spec.paid());
     LocalSandbox sandbox = sandbox(id, spec.generation(), range, cgroup);
     boolean ready = false;
     try {
-      runtime.run(id, folder, skeleton.folder(), firstId + Guest.USER_ID, spec.diskMib());
-      if (cgroup.processes().isEmpty() || !sandbox.awaitAgent(settings.startTimeout())) {
+      runtime.run(id, folder, skeleton.folder(), firstId + Guest.USER_ID, spec.diskMib(), groups);
+      cgroup.limitSocketMemory(spec.memoryBytes() / SOCKET_PART_OF_MEMORY);
+      if (cgroup.processes().isEmpty() || !sandbox.guest().awaitAgent(settings.startTimeout())) {
         throw new EngineException(
             EngineException.Kind.FAILED,
             "the sandbox's agent did not answer within "
@@ -191,11 +246,7 @@ public final class LocalEngine implements SandboxEngine {
                 + ": "
                 + OciRuntime.tail(folder.resolve("launch.log")));
       }
-      Map<String, String> environment = new HashMap<>(Guest.ENVIRONMENT);
-      environment.putAll(spec.environment());
-      Fields fields = new Fields();
-      environment.forEach((name, value) -> fields.add(name + "=" + value));
-      sandbox.setUp(fields);
+      sandbox.guest().setUp(spec);
       sandbox.sample();
       ready = true;
     } finally {
@@ -236,20 +287,21 @@ public final class LocalEngine implements SandboxEngine {
     if (held != null) {
       return held.generation() == generation ? Optional.of(held) : Optional.empty();
     }
-    Optional<OciRuntime.Container> container =
-        runtime.list().stream()
-            .filter(found -> found.id().equals(id) && found.generation() == generation)
-            .filter(OciRuntime.Container::runs)
-            .findFirst();
-    if (container.isEmpty()) {
+    Optional<OciConfig.Written> written =
+        written(id).filter(found -> found.generation() == generation);
+    if (written.isEmpty()) {
       return Optional.empty();
     }
-    int range = container.get().range();
-    LocalSandbox sandbox = sandbox(id, generation, range, tree.sandbox(range, id));
+    int range = written.get().range();
+    Cgroup cgroup = tree.sandbox(range, id);
+    if (cgroup.processes().isEmpty()) {
+      return Optional.empty();
+    }
+    LocalSandbox sandbox = sandbox(id, generation, range, cgroup);
     if (sandbox.paused()) {
       sandbox.stayPaused();
-    } else if (sandbox.awaitAgent(ADOPT_TIMEOUT)) {
-      sandbox.getReady();
+    } else if (sandbox.guest().awaitAgent(ADOPT_TIMEOUT)) {
+      sandbox.guest().getReady();
     } else {
       sandbox.close();
       return Optional.empty();
@@ -261,9 +313,25 @@ public final class LocalEngine implements SandboxEngine {
 
   @Override
   public List<EngineInstance> list() {
-    return runtime.list().stream()
-        .map(container -> new EngineInstance(container.id(), container.generation()))
-        .toList();
+    List<EngineInstance> instances = new ArrayList<>();
+    try (DirectoryStream<Path> folders = Files.newDirectoryStream(state.sandboxes())) {
+      for (Path folder : folders) {
+        SandboxId id = new SandboxId(folder.getFileName().toString());
+        written(id)
+            .ifPresent(written -> instances.add(new EngineInstance(id, written.generation())));
+      }
+    } catch (IOException | DirectoryIteratorException e) {
+      throw new EngineException(
+          EngineException.Kind.UNAVAILABLE,
+          "cannot see what runs: the state folder " + state.path() + " cannot be read",
+          e);
+    }
+    return instances;
+  }
+
+  /** Returns what is known of a sandbox that got as far as its runtime. */
+  private Optional<OciConfig.Written> written(SandboxId id) {
+    return state.started(id) ? OciConfig.read(state.config(id)) : Optional.empty();
   }
 
   @Override
@@ -273,12 +341,12 @@ public final class LocalEngine implements SandboxEngine {
       return Optional.of(held.destroy(Duration.ZERO));
     }
     OptionalInt range = tree.rangeOf(id);
-    if (range.isEmpty() && !runtime.knows(id) && !Files.exists(state.sandbox(id))) {
+    if (range.isEmpty() && !Files.exists(state.sandbox(id))) {
       return Optional.empty();
     }
     if (range.isEmpty()) {
       // Its group is gone, so nothing runs and nothing can be read.
-      remove(id, runtime, state.sandbox(id));
+      remove(id, runtimes, state.sandbox(id));
       return Optional.empty();
     }
     Cgroup cgroup = tree.sandbox(range.getAsInt(), id);
@@ -301,7 +369,7 @@ public final class LocalEngine implements SandboxEngine {
     if (other.get().equals(place)) {
       return new RemoteEnd.Gone(destroy(id));
     }
-    return new Neighbour(tree, program, new StateFolder(other.get().state())).end(id);
+    return new Neighbour(tree, programs, new StateFolder(other.get().state())).end(id);
   }
 
   @Override
@@ -349,7 +417,7 @@ public final class LocalEngine implements SandboxEngine {
     meter.sample();
     kill(id, tree.sandbox(range, id));
     UsageReading reading = meter.finish();
-    remove(id, runtime, state.sandbox(id));
+    remove(id, runtimes, state.sandbox(id));
     tree.release(range, Optional.of(id));
     return reading;
   }
@@ -378,10 +446,8 @@ public final class LocalEngine implements SandboxEngine {
   }
 
   /** Removes what is kept of a sandbox without processes. */
-  static void remove(SandboxId id, OciRuntime runtime, Path folder) {
-    if (runtime.knows(id)) {
-      runtime.delete(id);
-    }
+  static void remove(SandboxId id, OciRuntimes runtimes, Path folder) {
+    runtimes.delete(id);
     try {
       FileTrees.delete(folder);
     } catch (IOException e) {
@@ -393,7 +459,7 @@ public final class LocalEngine implements SandboxEngine {
   private void removeFailed(SandboxId id, int range) {
     try {
       kill(id, tree.sandbox(range, id));
-      remove(id, runtime, state.sandbox(id));
+      remove(id, runtimes, state.sandbox(id));
       tree.release(range, Optional.of(id));
     } catch (EngineException e) {
       logger
@@ -409,7 +475,7 @@ public final class LocalEngine implements SandboxEngine {
     try (DirectoryStream<Path> folders = Files.newDirectoryStream(state.sandboxes())) {
       for (Path folder : folders) {
         SandboxId id = new SandboxId(folder.getFileName().toString());
-        if (!runtime.knows(id)) {
+        if (!state.started(id)) {
           destroy(id);
         }
       }
@@ -430,5 +496,8 @@ public final class LocalEngine implements SandboxEngine {
             .log("A memory sample failed");
       }
     }
+    Map<SandboxId, Cgroup> cgroups = new HashMap<>();
+    running.forEach((id, sandbox) -> cgroups.put(id, sandbox.cgroup()));
+    turns.look(cgroups);
   }
 }

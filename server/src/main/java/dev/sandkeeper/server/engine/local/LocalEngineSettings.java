@@ -2,6 +2,7 @@ package dev.sandkeeper.server.engine.local;
 
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 
 /**
  * What the local engine is told once.
@@ -9,6 +10,8 @@ import java.time.Duration;
  * @param stateFolder where it keeps what running sandboxes need; absolute, its own, and short: a
  *     socket path below it has to fit 107 bytes
  * @param runtime the OCI runtime: a program found by PATH or in the system folders, or a path
+ * @param otherRuntimes OCI runtimes that templates can name besides, the same way; those that are
+ *     not there are left out
  * @param node the Node.js of JavaScript and TypeScript code: a program found in the system folders,
  *     or a path; it has to lie in {@code /usr}, which sandboxes share. They run neither when it is
  *     not there
@@ -24,6 +27,7 @@ import java.time.Duration;
 public record LocalEngineSettings(
     Path stateFolder,
     String runtime,
+    List<String> otherRuntimes,
     String node,
     String java,
     String r,
@@ -34,6 +38,9 @@ public record LocalEngineSettings(
 
   /** The runtime unless another is named. */
   public static final String DEFAULT_RUNTIME = "runc";
+
+  /** The runtimes besides unless others are named. */
+  public static final List<String> OTHER_RUNTIMES = List.of("crun", "runsc");
 
   /** The Node.js unless another is named. */
   public static final String DEFAULT_NODE = "node";
@@ -55,6 +62,7 @@ public record LocalEngineSettings(
       throw new IllegalArgumentException(
           "runtime is empty (expected: a program, for example runc)");
     }
+    otherRuntimes = List.copyOf(otherRuntimes);
     if (cgroupParent.isBlank() || cgroupParent.startsWith("/") || cgroupParent.contains("..")) {
       throw new IllegalArgumentException(
           "cgroupParent: " + cgroupParent + " (expected: a relative path without '..')");
@@ -73,6 +81,7 @@ public record LocalEngineSettings(
     return new LocalEngineSettings(
         stateFolder,
         DEFAULT_RUNTIME,
+        OTHER_RUNTIMES,
         DEFAULT_NODE,
         DEFAULT_JAVA,
         DEFAULT_R,

@@ -1,8 +1,7 @@
 package dev.sandkeeper.server.engine.local;
 
-import dev.sandkeeper.server.base.ContextId;
 import dev.sandkeeper.server.base.SandboxId;
-import dev.sandkeeper.server.engine.EngineContext;
+import dev.sandkeeper.server.engine.EngineConnection;
 import dev.sandkeeper.server.engine.EngineContexts;
 import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.EngineExecution;
@@ -15,16 +14,18 @@ import dev.sandkeeper.server.engine.ExecutionSpec.Language;
 import dev.sandkeeper.server.engine.RunningExecution;
 import dev.sandkeeper.server.engine.SandboxEnd;
 import dev.sandkeeper.server.engine.UsageReading;
-import java.io.IOException;
-import java.nio.charset.StandardCharsets;
+import dev.sandkeeper.server.engine.guest.EndNotice;
+import dev.sandkeeper.server.engine.guest.Guest;
+import dev.sandkeeper.server.engine.guest.GuestHost;
+import dev.sandkeeper.server.engine.guest.GuestSandbox;
+import dev.sandkeeper.server.engine.guest.Patience;
+import dev.sandkeeper.server.engine.guest.SocketOwner;
+import java.nio.channels.SocketChannel;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Consumer;
@@ -32,12 +33,9 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /** A running container and the link to its agent. */
-final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecution.Host {
+final class LocalSandbox implements EngineSandbox, GuestHost {
 
   private static final Logger logger = LoggerFactory.getLogger(LocalSandbox.class);
-
-  /** The most a request may carry: source, stdin and variables together. */
-  static final int MAX_REQUEST_BYTES = 64 * 1024 * 1024;
 
   private static final Duration REDIAL_TIME = Duration.ofSeconds(5);
   private static final Duration RESUME_TIME = Duration.ofSeconds(5);
@@ -52,14 +50,10 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
   private final Meter meter;
   private final PaidTime paidTime;
   private final Pausing pausing;
-  private final AgentLink link;
-  private final LocalFiles files;
-  private final LocalContexts contexts;
+  private final GuestSandbox guest;
+  private final EndNotice notice = new EndNotice();
   private final Set<Language> languages;
   private final Teardown teardown;
-
-  /** What runs, to be let go of with the sandbox. */
-  private final Set<LocalExecution> executions = ConcurrentHashMap.newKeySet();
 
   /** Held while the sandbox is ended, paused, resumed or renewed, so that these take turns. */
   private final ReentrantLock ending = new ReentrantLock();
@@ -70,8 +64,6 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
 
   // Guarded by this.
   private Optional<UsageReading> last = Optional.empty();
-  private Optional<SandboxEnd> end = Optional.empty();
-  private List<Consumer<SandboxEnd>> callbacks = new ArrayList<>();
 
   /** Ends a container and removes what is left of it. */
   @FunctionalInterface
@@ -108,14 +100,9 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
     this.pausing = pausing;
     this.languages = languages;
     this.teardown = teardown;
-    try {
-      link = new AgentLink(folder, agentUid, this);
-    } catch (IOException e) {
-      throw new EngineException(
-          EngineException.Kind.FAILED, "cannot listen for the agent in " + folder, e);
-    }
-    files = new LocalFiles(link, patience, this::requireAwake);
-    contexts = new LocalContexts(contextsFile, link, this::requireAwake, languages);
+    // gVisor opens the socket with the rights of the sandbox's root, over the sandbox's ids only.
+    SocketOwner owner = new SocketOwner(agentUid - Guest.AGENT_ID, agentUid);
+    guest = new GuestSandbox(folder, owner, this, patience, contextsFile, languages);
   }
 
   @Override
@@ -128,21 +115,13 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
     return generation;
   }
 
-  /** Waits for the agent's first word. */
-  boolean awaitAgent(Duration timeout) {
-    return link.awaitControl(timeout);
+  /** Returns what its agent does. */
+  GuestSandbox guest() {
+    return guest;
   }
 
-  /** Gives the agent what every execution begins with. */
-  void setUp(Fields environment) {
-    link.endUnknown();
-    link.send(Frame.SETUP, 0, environment);
-    getReady();
-  }
-
-  /** Has something wait for the first command. */
-  void getReady() {
-    link.askForSpare();
+  Cgroup cgroup() {
+    return cgroup;
   }
 
   /** Takes a memory sample. */
@@ -157,85 +136,18 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
 
   @Override
   public EngineExecution start(ExecutionSpec spec, ExecutionListener listener) {
-    requireAwake();
-    checkSize(spec);
-    Target target = target(spec);
-    LocalExecution execution =
-        new LocalExecution(spec.id(), 0, listener, this, link, LocalInput.of(spec.stdio()));
-    run(
-        execution,
-        () -> {
-          execution.start(spec, target);
-          contexts.ended(target);
-        });
-    return execution;
+    return guest.start(spec, listener);
   }
 
   @Override
   public List<EngineExecution> takeUp(List<RunningExecution> running) {
-    List<EngineExecution> handles = new ArrayList<>();
-    for (RunningExecution before : running) {
-      LocalExecution execution =
-          new LocalExecution(
-              before.id(), before.told(), before.listener(), this, link, LocalInput.takenUp());
-      CompletableFuture<Connection> dialled = link.expect(before.id().value());
-      run(execution, () -> execution.resume(dialled));
-      handles.add(execution);
-    }
-    link.endUnknown();
-    return handles;
+    return guest.takeUp(running);
   }
 
-  private void run(LocalExecution execution, Runnable conversation) {
-    Thread.ofVirtual()
-        .name("execution-" + execution.id())
-        .start(() -> {
-          executions.add(execution);
-          try {
-            conversation.run();
-          } finally {
-            executions.remove(execution);
-          }
-        });
-  }
-
-  private Target target(ExecutionSpec spec) {
-    if (!(spec.run() instanceof ExecutionSpec.Code code)
-        || (code.language() == Language.BASH && code.contextId().isEmpty())) {
-      return Target.COMMAND;
-    }
-    if (code.language() != Language.PYTHON) {
-      requireNone("workingDirectory", spec.workingDirectory().isPresent());
-      requireNone("environment", !spec.environment().isEmpty());
-      requireNone("stdin", spec.stdio().stdin().length > 0);
-    }
-    requireNone("open stdin", spec.stdio().keepsOpen());
-    requireNone("terminal", spec.stdio().terminal().isPresent());
-    ContextId id = code.contextId().orElseGet(() -> EngineContext.byDefault(code.language()).id());
-    return contexts
-        .target(id, code.language())
-        .orElseThrow(() ->
-            new EngineException(
-                EngineException.Kind.CONTEXT_GONE,
-                "the sandbox has no context " + id + " of " + code.language()));
-  }
-
-  private static void requireNone(String field, boolean present) {
-    if (present) {
-      throw new IllegalArgumentException(
-          field + " of code that runs in a context (expected: none)");
-    }
-  }
-
-  private static void checkSize(ExecutionSpec spec) {
-    long bytes = spec.stdio().stdin().length;
-    if (spec.run() instanceof ExecutionSpec.Code code) {
-      bytes += code.source().getBytes(StandardCharsets.UTF_8).length;
-    }
-    if (bytes > MAX_REQUEST_BYTES) {
-      throw new IllegalArgumentException(
-          "source and stdin: " + bytes + " bytes (expected: <= " + MAX_REQUEST_BYTES + ")");
-    }
+  @Override
+  public void openNetwork(Consumer<SocketChannel> connections) {
+    requireRunning();
+    guest.openNetwork(connections);
   }
 
   @Override
@@ -258,12 +170,12 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
         pausing.watch(this::watchEnded);
         return;
       }
-      if (!link.connected()) {
+      if (!guest.connected()) {
         throw new EngineException(
             EngineException.Kind.FAILED, "the sandbox's agent is not connected");
       }
       paidTime.set(paid);
-      link.send(Frame.RENEW, paid.toMillis(), new Fields());
+      guest.renew(paid);
     } finally {
       ending.unlock();
     }
@@ -300,7 +212,7 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
             EngineException.Kind.FAILED, "the sandbox has ended: its paid time is over");
       }
       goOn(RESUME_TIME);
-      getReady();
+      guest.getReady();
     } finally {
       ending.unlock();
     }
@@ -309,12 +221,12 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
   /** Thaws, and waits for the agent, which dials anew when the server is another. */
   private void goOn(Duration timeout) {
     pausing.end();
-    if (!link.awaitControl(timeout)) {
+    if (!guest.awaitAgent(timeout)) {
       throw new EngineException(
           EngineException.Kind.FAILED, "the sandbox's agent did not answer within " + timeout);
     }
     // A renewal that was on its way when the agent froze has counted from now.
-    link.send(Frame.RENEW, paidTime.left().toMillis(), new Fields());
+    guest.renew(paidTime.left());
   }
 
   @Override
@@ -372,13 +284,11 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
       if (pausing.on()) {
         goOn(grace);
       }
-      if (!link.connected()) {
+      if (!guest.connected()) {
         return;
       }
-      // What waits for the next command is the user's too, and would be waited for.
-      link.dismissIdle();
       Duration left = Duration.ofNanos(Math.max(0, limit - System.nanoTime()));
-      link.send(Frame.STOP, left.toMillis(), new Fields());
+      guest.stop(left);
       awaitEmpty(left.plus(GRACE_SLACK));
     } catch (EngineException e) {
       logger.debug("The agent of {} takes no messages; its sandbox is ended at once", id, e);
@@ -388,7 +298,7 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
   private UsageReading remove() {
     UsageReading reading = teardown.run(id, meter);
     pausing.end();
-    link.close();
+    guest.close();
     synchronized (this) {
       last = Optional.of(reading);
     }
@@ -401,25 +311,22 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
 
   @Override
   public void onEnd(Consumer<SandboxEnd> callback) {
-    SandboxEnd known;
-    synchronized (this) {
-      if (end.isEmpty()) {
-        callbacks.add(callback);
-        return;
-      }
-      known = end.get();
-    }
-    callback.accept(known);
+    notice.onEnd(callback);
   }
 
   @Override
   public EngineContexts contexts() {
-    return contexts;
+    return guest.contexts();
   }
 
   @Override
   public EngineFiles files() {
-    return files;
+    return guest.files();
+  }
+
+  @Override
+  public EngineConnection connect(int port) {
+    return guest.connect(port);
   }
 
   /** Lets go of the sandbox, which runs on. */
@@ -428,13 +335,17 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
     meter.sample();
     meter.save();
     pausing.letGo();
-    link.close();
-    executions.forEach(LocalExecution::letGo);
+    guest.letGo();
   }
 
   @Override
   public void goodbye(String reason) {
     goodbye = reason;
+  }
+
+  @Override
+  public void controlGained() {
+    // It knows all it was told: the connection between it and this machine's server does not break.
   }
 
   @Override
@@ -444,7 +355,7 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
     }
     long limit = System.nanoTime() + REDIAL_TIME.toNanos();
     while (!cgroup.processes().isEmpty() && System.nanoTime() < limit) {
-      if (link.connected() || stopping || letGo) {
+      if (guest.connected() || stopping || letGo) {
         return;
       }
       LockSupport.parkNanos(LOOK_NANOS);
@@ -475,20 +386,10 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
             .log("An ended sandbox could not be removed");
         usage = Optional.of(meter.read());
       }
-      tell(new SandboxEnd(reason, usage));
+      notice.tell(new SandboxEnd(reason, usage));
     } finally {
       ending.unlock();
     }
-  }
-
-  private void tell(SandboxEnd known) {
-    List<Consumer<SandboxEnd>> waiting;
-    synchronized (this) {
-      end = Optional.of(known);
-      waiting = callbacks;
-      callbacks = new ArrayList<>();
-    }
-    waiting.forEach(callback -> callback.accept(known));
   }
 
   @Override
@@ -503,8 +404,13 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
   }
 
   @Override
-  public boolean open(Target target, String name) {
-    return contexts.open(target, name);
+  public boolean outlivesConnections() {
+    return false;
+  }
+
+  @Override
+  public boolean isCutOff() {
+    return pausing.on();
   }
 
   @Override
@@ -533,7 +439,8 @@ final class LocalSandbox implements EngineSandbox, AgentLink.Events, LocalExecut
     return true;
   }
 
-  private void requireAwake() {
+  @Override
+  public void requireAwake() {
     requireRunning();
     if (pausing.on()) {
       throw new EngineException(

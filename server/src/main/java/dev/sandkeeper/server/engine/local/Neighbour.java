@@ -10,6 +10,7 @@ import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
@@ -22,20 +23,20 @@ import org.jspecify.annotations.Nullable;
  */
 final class Neighbour {
   private final CgroupTree tree;
-  private final OciRuntime runtime;
+  private final OciRuntimes runtimes;
   private final StateFolder state;
 
   /**
    * Knows a state folder.
    *
    * @param tree the control groups of both
-   * @param program the OCI runtime
+   * @param programs the OCI runtimes
    * @param state the folder
    */
-  Neighbour(CgroupTree tree, Path program, StateFolder state) {
+  Neighbour(CgroupTree tree, List<Path> programs, StateFolder state) {
     this.tree = tree;
     this.state = state;
-    this.runtime = new OciRuntime(program, state.runtime(), state.launcher());
+    this.runtimes = new OciRuntimes(programs, state);
   }
 
   /**
@@ -67,7 +68,7 @@ final class Neighbour {
       usage = Optional.of(meter.finish());
     }
     if (abandoned) {
-      LocalEngine.remove(id, runtime, state.sandbox(id));
+      LocalEngine.remove(id, runtimes, state.sandbox(id));
       range.ifPresent(claimed -> tree.release(claimed, Optional.of(id)));
     }
     return new RemoteEnd.Gone(usage);

@@ -1,9 +1,5 @@
 package dev.sandkeeper.server.engine.local;
 
-import com.typesafe.config.Config;
-import com.typesafe.config.ConfigException;
-import com.typesafe.config.ConfigFactory;
-import com.typesafe.config.ConfigObject;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.engine.EngineException;
 import java.io.IOException;
@@ -13,11 +9,10 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 
-/** The OCI runtime's command line. */
+/** The command line of an OCI runtime. */
 final class OciRuntime {
 
   /** Far more than any call takes; a runtime that hangs must not hang us. */
@@ -31,26 +26,32 @@ final class OciRuntime {
   private static final int MAX_MESSAGE_CHARS = 2_000;
 
   private final Path program;
+  private final RuntimeKind kind;
   private final Path state;
   private final Path launcher;
   private final Path unshare;
 
-  OciRuntime(Path program, Path state, Path launcher) {
+  /**
+   * Knows a runtime.
+   *
+   * @param program where it is
+   * @param state of the engine whose sandboxes it runs
+   */
+  OciRuntime(Path program, StateFolder state) {
     this.program = program;
-    this.state = state;
-    this.launcher = launcher;
+    this.kind = RuntimeKind.of(program);
+    this.state = state.runtime(kind);
+    this.launcher = state.launcher();
     this.unshare = Programs.require("unshare", "it comes with the package util-linux");
   }
 
-  /**
-   * A container the runtime knows.
-   *
-   * @param id its sandbox
-   * @param generation the sandbox's generation
-   * @param range its id range
-   * @param runs whether its process 1 is alive
-   */
-  record Container(SandboxId id, long generation, int range, boolean runs) {}
+  String name() {
+    return OciRuntimes.name(program);
+  }
+
+  RuntimeKind kind() {
+    return kind;
+  }
 
   /**
    * Starts a container; returns once its process 1 runs.
@@ -60,11 +61,14 @@ final class OciRuntime {
    * @param skeleton what the root begins as
    * @param userId who owns the home, in this process's namespace
    * @param diskMib the most its root may hold
+   * @param groups the files by which it enters its control groups, where the runtime does not make
+   *     them
    * @throws EngineException {@code FAILED} with what the runtime said
    */
-  void run(SandboxId id, Path folder, Path skeleton, long userId, int diskMib) {
+  void run(SandboxId id, Path folder, Path skeleton, long userId, int diskMib, List<Path> groups) {
     Path log = folder.resolve("launch.log");
-    List<String> command =
+    List<String> command = new ArrayList<>();
+    command.addAll(
         List.of(
             unshare.toString(),
             "--mount",
@@ -76,17 +80,12 @@ final class OciRuntime {
             Long.toString(diskMib * INODES_PER_MIB),
             Long.toString(userId),
             skeleton.toString(),
-            folder.resolve("link").toString(),
-            program.toString(),
-            "--root",
-            state.toString(),
-            // Inside a user namespace a failure to set limits is ignored otherwise.
-            "--rootless=false",
-            "run",
-            "--detach",
-            "--bundle",
-            folder.toString(),
-            id.value());
+            folder.resolve("link").toString()));
+    groups.forEach(group -> command.add(group.toString()));
+    command.add("--");
+    command.addAll(call("run", "--detach"));
+    command.addAll(kind.bundle(folder));
+    command.add(id.value());
     ProcessBuilder builder =
         new ProcessBuilder(command)
             .redirectErrorStream(true)
@@ -119,70 +118,25 @@ final class OciRuntime {
 
   /** Returns whether the runtime keeps anything of a container. */
   boolean knows(SandboxId id) {
-    return Files.exists(state.resolve(id.value()));
-  }
-
-  /**
-   * Returns every container under this engine's state.
-   *
-   * @throws EngineException {@code UNAVAILABLE} when the runtime does not tell
-   */
-  List<Container> list() {
-    Captured captured = capture("list", "--format", "json");
-    if (captured.exitCode() != 0) {
-      throw new EngineException(
-          EngineException.Kind.UNAVAILABLE, program + " cannot list what runs: " + captured.text());
-    }
-    try {
-      List<Container> containers = new ArrayList<>();
-      // The list is one line, and null when empty. Before it there may be warnings of containers
-      // that vanished while they were looked at.
-      String text = captured.text().strip();
-      String list = text.substring(text.lastIndexOf('\n') + 1);
-      Config wrapped = ConfigFactory.parseString("{\"list\":" + list + "}");
-      if (wrapped.getIsNull("list")) {
-        return containers;
-      }
-      for (var value : wrapped.getList("list")) {
-        container(((ConfigObject) value).toConfig()).ifPresent(containers::add);
-      }
-      return containers;
-    } catch (ConfigException | ClassCastException | IllegalArgumentException e) {
-      throw new EngineException(
-          EngineException.Kind.UNAVAILABLE, program + " lists what runs in an unknown form", e);
-    }
-  }
-
-  private static Optional<Container> container(Config entry) {
-    String name = entry.getString("id");
-    if (!entry.hasPath("annotations")) {
-      return Optional.empty();
-    }
-    ConfigObject annotations = entry.getObject("annotations");
-    var generation = annotations.get(OciConfig.GENERATION);
-    var range = annotations.get(OciConfig.RANGE);
-    if (generation == null || range == null) {
-      return Optional.empty();
-    }
-    return Optional.of(
-        new Container(
-            new SandboxId(name),
-            Long.parseLong(generation.unwrapped().toString()),
-            Integer.parseInt(range.unwrapped().toString()),
-            !entry.getString("status").equals("stopped")));
+    return kind.knows(state, id);
   }
 
   private record Captured(int exitCode, String text) {}
 
-  private Captured capture(String... arguments) {
+  private List<String> call(String... arguments) {
     List<String> command = new ArrayList<>(List.of(program.toString(), "--root", state.toString()));
+    command.addAll(kind.options());
     command.addAll(List.of(arguments));
+    return command;
+  }
+
+  private Captured capture(String... arguments) {
     Path output = null;
     try {
       output = Files.createTempFile(state.getParent(), "runtime-", ".out");
       int code =
           await(
-              new ProcessBuilder(command)
+              new ProcessBuilder(call(arguments))
                   .redirectErrorStream(true)
                   .redirectOutput(output.toFile()));
       return new Captured(code, Files.readString(output));

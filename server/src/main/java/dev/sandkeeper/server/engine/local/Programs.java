@@ -42,33 +42,39 @@ final class Programs {
   }
 
   /**
+   * Returns the path of a program, if it is there.
+   *
+   * @param name its name, looked for by PATH and in the system folders, or a path
+   */
+  static Optional<Path> find(String name) {
+    if (name.contains("/")) {
+      return Optional.of(Path.of(name)).filter(Files::isExecutable).map(Path::toAbsolutePath);
+    }
+    List<String> folders = new ArrayList<>();
+    String path = System.getenv("PATH");
+    if (path != null) {
+      folders.addAll(List.of(path.split(File.pathSeparator)));
+    }
+    folders.addAll(SYSTEM_FOLDERS);
+    return folders.stream()
+        .filter(folder -> !folder.isEmpty())
+        .map(folder -> Path.of(folder, name))
+        .filter(Files::isExecutable)
+        .findFirst();
+  }
+
+  /**
    * Returns the path of a program.
    *
-   * @param name its name, or a path
+   * @param name as of {@link #find}
    * @param need what it is for and how to get it, to end the message with
    * @throws EngineException {@code UNAVAILABLE} when it is not there
    */
   static Path require(String name, String need) {
-    if (name.contains("/")) {
-      Path path = Path.of(name);
-      if (Files.isExecutable(path)) {
-        return path.toAbsolutePath();
-      }
-    } else {
-      List<String> folders = new ArrayList<>();
-      String path = System.getenv("PATH");
-      if (path != null) {
-        folders.addAll(List.of(path.split(File.pathSeparator)));
-      }
-      folders.addAll(SYSTEM_FOLDERS);
-      for (String folder : folders) {
-        Path candidate = Path.of(folder, name);
-        if (!folder.isEmpty() && Files.isExecutable(candidate)) {
-          return candidate;
-        }
-      }
-    }
-    throw new EngineException(
-        EngineException.Kind.UNAVAILABLE, "the program " + name + " is not installed: " + need);
+    return find(name)
+        .orElseThrow(() ->
+            new EngineException(
+                EngineException.Kind.UNAVAILABLE,
+                "the program " + name + " is not installed: " + need));
   }
 }

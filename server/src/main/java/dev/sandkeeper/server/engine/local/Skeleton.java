@@ -1,5 +1,7 @@
 package dev.sandkeeper.server.engine.local;
 
+import dev.sandkeeper.server.engine.guest.Guest;
+import dev.sandkeeper.server.engine.guest.GuestPrograms;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.FileVisitResult;
@@ -11,6 +13,7 @@ import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 
 /**
@@ -49,12 +52,6 @@ final class Skeleton {
 
   /** Pages of manuals, by far the most of what is in {@code /etc/alternatives}. */
   private static final String NOT_COPIED = ".gz";
-
-  /** The parser that {@code rewrite.js} uses. */
-  private static final String ACORN = "/META-INF/resources/webjars/acorn/8.15.0/dist/acorn.js";
-
-  /** What the agent has Java and R run for their code, as it is. */
-  private static final List<String> CONTEXTS = List.of("JavaContext.java", "context.R");
 
   private static final int COMPILE_SECONDS = 20;
 
@@ -98,14 +95,13 @@ final class Skeleton {
       }
       writeEtc(folder.resolve("etc"), host.resolve("etc"));
       Path programs = folder.resolve("opt/sandkeeper");
-      List<String> agent = List.of(python, "-I", "-S", writePython(programs, "agent", python));
-      writePython(programs, "sandkeeper_cells", python);
-      writePython(programs, "sandkeeper_zygote", python);
-      writePython(programs, "sandkeeper_archives", python);
-      writePython(programs, "sandkeeper_watch", python);
-      writeNodeContext(programs);
-      for (String name : CONTEXTS) {
-        Files.write(programs.resolve(name), Resources.bytes(name));
+      List<String> inside = new ArrayList<>();
+      for (String name : GuestPrograms.PYTHON) {
+        inside.add(writePython(programs, name, python));
+      }
+      List<String> agent = List.of(python, "-I", "-S", inside.getFirst());
+      for (Map.Entry<String, byte[]> file : GuestPrograms.contexts().entrySet()) {
+        Files.write(programs.resolve(file.getKey()), file.getValue());
       }
       return new Skeleton(folder, agent, List.copyOf(bound));
     } catch (IOException e) {
@@ -204,14 +200,6 @@ final class Skeleton {
         });
   }
 
-  /** Puts in place what the agent has Node.js run for JavaScript and TypeScript code. */
-  private static void writeNodeContext(Path folder) throws IOException {
-    for (String name : List.of("context.js", "display.js", "rewrite.js", "typescript.js")) {
-      Files.write(folder.resolve(name), Resources.bytes(name));
-    }
-    Files.write(folder.resolve("acorn.js"), Resources.bytes(ACORN));
-  }
-
   /**
    * Puts a program or module in place, compiled if the host's Python can: for the agent that saves
    * 20 ms per start.
@@ -220,8 +208,8 @@ final class Skeleton {
    */
   private static String writePython(Path folder, String name, String python) throws IOException {
     Path source = folder.resolve(name + ".py");
-    String inside = "/opt/sandkeeper/" + name + ".py";
-    Files.write(source, Resources.bytes(name + ".py"));
+    String inside = GuestPrograms.FOLDER + "/" + name + ".py";
+    Files.write(source, GuestPrograms.python(name));
     String compile = "import py_compile, sys; py_compile.compile(*sys.argv[1:], doraise=True)";
     Process process =
         new ProcessBuilder(

@@ -2,6 +2,7 @@ package dev.sandkeeper.server.engine.local;
 
 import dev.sandkeeper.server.base.SandboxId;
 import java.nio.file.Path;
+import java.util.Arrays;
 
 /**
  * What is where in an engine's state folder: in one's own, and in that of another engine on this
@@ -16,9 +17,14 @@ record StateFolder(Path path) {
     return path.resolve("lock");
   }
 
-  /** Returns the folder in which the OCI runtime keeps what it knows. */
-  Path runtime() {
-    return path.resolve("runtime");
+  /** Returns the folder in which OCI runtimes of a kind keep what they know. */
+  Path runtime(RuntimeKind kind) {
+    return path.resolve(kind.folder());
+  }
+
+  /** Returns whether any runtime keeps something of a sandbox, also one that is not there now. */
+  boolean started(SandboxId id) {
+    return Arrays.stream(RuntimeKind.values()).anyMatch(kind -> kind.knows(runtime(kind), id));
   }
 
   /** Returns the program by which the runtime is started. */
@@ -34,6 +40,11 @@ record StateFolder(Path path) {
   /** Returns a sandbox's folder. */
   Path sandbox(SandboxId id) {
     return sandboxes().resolve(id.value());
+  }
+
+  /** Returns the file by which an OCI runtime starts a sandbox. */
+  Path config(SandboxId id) {
+    return sandbox(id).resolve("config.json");
   }
 
   /** Returns the file in which a sandbox's meter keeps its reading. */

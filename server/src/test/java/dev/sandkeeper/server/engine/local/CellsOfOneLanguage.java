@@ -7,8 +7,10 @@ import dev.sandkeeper.server.engine.CodeError;
 import dev.sandkeeper.server.engine.EngineExecution;
 import dev.sandkeeper.server.engine.EngineSandbox;
 import dev.sandkeeper.server.engine.ExecutionSpec.Language;
+import dev.sandkeeper.server.engine.Recording;
 import dev.sandkeeper.server.engine.SandboxSpec;
 import java.time.Duration;
+import java.util.Optional;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
@@ -43,12 +45,15 @@ abstract class CellsOfOneLanguage {
                 new SandboxSpec(
                     usual.id(),
                     1,
+                    Optional.empty(),
+                    Optional.empty(),
                     1,
                     MEMORY_MIB,
                     64,
                     64,
                     usual.environment(),
                     usual.imports(),
+                    false,
                     usual.paid()));
   }
 

@@ -46,6 +46,26 @@ class CgroupTest {
   }
 
   @Test
+  void aSandboxIsWeighedBesideOthers() throws IOException {
+    CgroupTree tree = unified();
+    write("sandkeeper/range-3/cpu.weight", "100\n");
+    tree.sandbox(3, ID).weighLess(true);
+    assertThat(root.resolve("sandkeeper/range-3/cpu.weight")).hasContent("12");
+    tree.sandbox(3, ID).weighLess(false);
+    assertThat(root.resolve("sandkeeper/range-3/cpu.weight")).hasContent("100");
+  }
+
+  @Test
+  void aSandboxIsWeighedBesideOthersInVersionOne() throws IOException {
+    CgroupTree tree = hybrid();
+    write("cpu/sandkeeper/range-3/cpu.shares", "1024\n");
+    tree.sandbox(3, ID).weighLess(true);
+    assertThat(root.resolve("cpu/sandkeeper/range-3/cpu.shares")).hasContent("128");
+    tree.sandbox(3, ID).weighLess(false);
+    assertThat(root.resolve("cpu/sandkeeper/range-3/cpu.shares")).hasContent("1024");
+  }
+
+  @Test
   void versionTwoIsRead() throws IOException {
     String group = "sandkeeper/range-3/" + ID + "/";
     CgroupTree tree = unified();
@@ -143,6 +163,61 @@ class CgroupTest {
     assertThat(unified().limitsSwap()).isFalse();
     write("sandkeeper/memory.swap.max", "max\n");
     assertThat(CgroupTree.detect(root, "sandkeeper").limitsSwap()).isTrue();
+  }
+
+  private void writeEmpty(String folder, String... files) throws IOException {
+    for (String file : files) {
+      write(folder + file, "");
+    }
+  }
+
+  private String read(String file) throws IOException {
+    return Files.readString(root.resolve(file)).strip();
+  }
+
+  @Test
+  void versionTwoIsMadeWithItsLimits() throws IOException {
+    String group = "sandkeeper/range-3/" + ID + "/";
+    CgroupTree tree = unified();
+    writeEmpty("sandkeeper/", "cgroup.subtree_control");
+    writeEmpty("sandkeeper/range-3/", "cgroup.subtree_control");
+    writeEmpty(group, "memory.max", "memory.swap.max", "cpu.max", "pids.max");
+
+    assertThat(tree.sandbox(3, ID).make(new GroupLimits(1 << 20, true, 200_000, 99)))
+        .containsExactly(root.resolve(group + "cgroup.procs"));
+
+    assertThat(read("sandkeeper/cgroup.subtree_control")).isEqualTo("+cpu +memory +pids");
+    assertThat(read("sandkeeper/range-3/cgroup.subtree_control")).isEqualTo("+cpu +memory +pids");
+    assertThat(read(group + "memory.max")).isEqualTo("1048576");
+    assertThat(read(group + "memory.swap.max")).isEqualTo("0");
+    assertThat(read(group + "cpu.max")).isEqualTo("200000 100000");
+    assertThat(read(group + "pids.max")).isEqualTo("99");
+  }
+
+  @Test
+  void versionOneIsMadeInEveryHierarchyWithItsLimits() throws IOException {
+    String group = "/sandkeeper/range-5/" + ID + "/";
+    CgroupTree tree = hybrid();
+    write("cpuset/sandkeeper/cpuset.cpus", "0-1\n");
+    write("cpuset/sandkeeper/cpuset.mems", "0\n");
+    writeEmpty("cpuset/sandkeeper/range-5/", "cpuset.cpus", "cpuset.mems");
+    writeEmpty("cpuset" + group, "cpuset.cpus", "cpuset.mems");
+    writeEmpty("memory" + group, "memory.limit_in_bytes", "memory.memsw.limit_in_bytes");
+    writeEmpty("cpu" + group, "cpu.cfs_period_us", "cpu.cfs_quota_us");
+    writeEmpty("pids" + group, "pids.max");
+
+    assertThat(tree.sandbox(5, ID).make(new GroupLimits(1 << 20, true, 200_000, 99)))
+        .extracting(entrance -> root.relativize(entrance).getName(0).toString())
+        .containsExactly("cpu", "cpuacct", "memory", "pids", "cpuset", "freezer", "systemd");
+
+    assertThat(read("cpuset/sandkeeper/range-5/cpuset.cpus")).isEqualTo("0-1");
+    assertThat(read("cpuset" + group + "cpuset.cpus")).isEqualTo("0-1");
+    assertThat(read("cpuset" + group + "cpuset.mems")).isEqualTo("0");
+    assertThat(read("memory" + group + "memory.limit_in_bytes")).isEqualTo("1048576");
+    assertThat(read("memory" + group + "memory.memsw.limit_in_bytes")).isEqualTo("1048576");
+    assertThat(read("cpu" + group + "cpu.cfs_quota_us")).isEqualTo("200000");
+    assertThat(read("pids" + group + "pids.max")).isEqualTo("99");
+    assertThat(root.resolve("freezer" + group)).isDirectory();
   }
 
   @Test

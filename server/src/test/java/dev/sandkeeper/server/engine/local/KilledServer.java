@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /** A server for a test to kill: makes a sandbox, pauses it if told to, says so, and waits. */
 final class KilledServer {
@@ -26,12 +27,15 @@ final class KilledServer {
             new SandboxSpec(
                 new SandboxId(arguments[1]),
                 3,
+                Optional.empty(),
+                Optional.empty(),
                 1,
                 256,
                 64,
                 64,
                 Map.of(),
                 List.of(),
+                false,
                 Duration.ofMillis(Long.parseLong(arguments[3]))));
     EngineFixture.run(sandbox, EngineFixture.python("kept = 6"));
     if (arguments[2].equals(PAUSED)) {

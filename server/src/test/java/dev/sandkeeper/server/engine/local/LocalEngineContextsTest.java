@@ -13,6 +13,7 @@ import dev.sandkeeper.server.engine.EngineSandbox;
 import dev.sandkeeper.server.engine.ExecutionEnd.Reason;
 import dev.sandkeeper.server.engine.ExecutionSpec;
 import dev.sandkeeper.server.engine.ExecutionSpec.Language;
+import dev.sandkeeper.server.engine.Recording;
 import dev.sandkeeper.server.engine.RunningExecution;
 import java.time.Duration;
 import java.time.Instant;
@@ -190,7 +191,9 @@ class LocalEngineContextsTest {
     run("a", "x = 1");
     sandbox.contexts().interrupt(new ContextId("a"));
 
-    assertThat(run("a", "x").results()).containsEntry("text/plain", "1");
+    // Long enough to be hit by an interrupt that comes late.
+    assertThat(run("a", "import time\ntime.sleep(0.2)\nx").results())
+        .containsEntry("text/plain", "1");
   }
 
   @Test

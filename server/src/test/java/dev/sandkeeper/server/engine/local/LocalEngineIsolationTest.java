@@ -1,9 +1,12 @@
 package dev.sandkeeper.server.engine.local;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 
+import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.EngineSandbox;
 import dev.sandkeeper.server.engine.ExecutionEnd.Reason;
+import dev.sandkeeper.server.engine.Recording;
 import java.time.Duration;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -35,6 +38,13 @@ class LocalEngineIsolationTest {
 
   private static Recording python(String source) throws Exception {
     return EngineFixture.run(sandbox, EngineFixture.python(source));
+  }
+
+  /** Runs it in a sandbox that nobody else has. */
+  private static Recording bashApart(String source) throws Exception {
+    try (EngineFixtureSandbox other = new EngineFixtureSandbox(fixture)) {
+      return EngineFixture.run(other.sandbox(), EngineFixture.bash(source));
+    }
   }
 
   @Test
@@ -100,6 +110,10 @@ class LocalEngineIsolationTest {
 
   @Test
   void supervisorsAreOutOfReachToo() throws Exception {
+    assertOnlyTheUsersProcessesAreInReach();
+  }
+
+  private static void assertOnlyTheUsersProcessesAreInReach() throws Exception {
     // All processes but the user's own are hidden, and signals to them fail.
     assertThat(bash("ls /proc | grep -cE '^[0-9]+$'")).matches("[1-9]\\n");
     assertThat(
@@ -117,6 +131,17 @@ class LocalEngineIsolationTest {
                     """)
                 .results())
         .containsEntry("text/plain", "0");
+  }
+
+  @Test
+  void relayOfPortsIsOutOfReachToo() throws Exception {
+    // Asking for a port starts it.
+    assertThatExceptionOfType(EngineException.class)
+        .isThrownBy(() -> sandbox.connect(9))
+        .satisfies(
+            refusal -> assertThat(refusal.kind()).isEqualTo(EngineException.Kind.PORT_CLOSED));
+
+    assertOnlyTheUsersProcessesAreInReach();
   }
 
   @Test
@@ -151,6 +176,50 @@ class LocalEngineIsolationTest {
     assertThat(python("import socket\nsocket.socket(" + family + ", socket.SOCK_DGRAM)").errors())
         .singleElement()
         .satisfies(error -> assertThat(error.name()).isEqualTo("PermissionError"));
+  }
+
+  /** Multipath TCP, UDP-Lite, SCTP. */
+  @ParameterizedTest
+  @ValueSource(strings = {"STREAM, 262", "DGRAM, 136", "STREAM, 132"})
+  void otherProtocolsOfIpAreRefused(String protocol) throws Exception {
+    assertThat(
+            python("import socket\nsocket.socket(socket.AF_INET, socket.SOCK_" + protocol + ")")
+                .errors())
+        .singleElement()
+        .satisfies(error -> assertThat(error.name()).isEqualTo("PermissionError"));
+  }
+
+  /** The kernel has one bound on them for the whole machine. */
+  @Test
+  void networkSocketsHoldLessThanTheSandboxMayHave() throws Exception {
+    Recording recording =
+        bashApart(
+            """
+            python3 - <<'END'
+            import socket
+            listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+            held, kept = 0, []
+            for _ in range(800):
+                try:
+                    one = socket.create_connection(listener.getsockname(), 2)
+                except OSError:
+                    break
+                kept.append((one, listener.accept()[0]))
+                for end in kept[-1]:
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 30)
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 30)
+                    end.setblocking(False)
+                    try:
+                        while True:
+                            held += end.send(bytes(1000000))
+                    except OSError:
+                        pass
+                print(held, flush=True)
+            END
+            """);
+
+    assertThat(recording.stdout().lines().mapToLong(Long::parseLong).max().orElse(0))
+        .isBetween(1L, 128L << 20);
   }
 
   /** unshare, mount, bpf, io_uring_setup, userfaultfd, keyctl, add_key, setns, perf, clone3. */
@@ -200,17 +269,21 @@ class LocalEngineIsolationTest {
 
   @Test
   void diskLimitHoldsForAllWritableFoldersTogether() throws Exception {
-    try (EngineFixtureSandbox other = new EngineFixtureSandbox(fixture)) {
-      Recording recording =
-          EngineFixture.run(
-              other.sandbox(),
-              EngineFixture.bash(
-                  "head -c 40M /dev/zero > /tmp/a; head -c 40M /dev/zero > /home/user/b;"
-                      + " head -c 40M /dev/zero > /var/tmp/c; du -cm /tmp /home/user /var/tmp | tail -1"));
+    Recording recording =
+        bashApart(
+            "head -c 40M /dev/zero > /tmp/a; head -c 40M /dev/zero > /home/user/b;"
+                + " head -c 40M /dev/zero > /var/tmp/c; du -cm /tmp /home/user /var/tmp | tail -1");
 
-      assertThat(recording.stderr()).contains("No space left");
-      assertThat(Integer.parseInt(recording.stdout().split("\\s", -1)[0])).isLessThanOrEqualTo(64);
-    }
+    assertThat(recording.stderr()).contains("No space left");
+    assertThat(Integer.parseInt(recording.stdout().split("\\s", -1)[0])).isLessThanOrEqualTo(64);
+  }
+
+  @Test
+  void emptyFilesInSharedMemoryAreBounded() throws Exception {
+    Recording recording = bashApart("cd /dev/shm && seq 30000 | xargs touch; ls | wc -l");
+
+    assertThat(recording.stderr()).contains("No space left");
+    assertThat(Integer.parseInt(recording.stdout().strip())).isBetween(1000, 16384);
   }
 
   @Test

@@ -14,6 +14,7 @@ import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionEnd.Reason;
 import dev.sandkeeper.server.engine.ExecutionSpec;
 import dev.sandkeeper.server.engine.ExecutionSpec.Language;
+import dev.sandkeeper.server.engine.Recording;
 import dev.sandkeeper.server.engine.Stdio;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
@@ -600,6 +601,7 @@ class LocalEngineJavaScriptTest extends CellsOfOneLanguage {
         new LocalEngineSettings(
             usual.stateFolder().resolveSibling("n"),
             usual.runtime(),
+            usual.otherRuntimes(),
             "/no/such/node",
             "/no/such/java",
             "/no/such/R",

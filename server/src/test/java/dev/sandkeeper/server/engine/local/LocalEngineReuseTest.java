@@ -5,8 +5,10 @@ import static org.awaitility.Awaitility.await;
 
 import dev.sandkeeper.server.engine.EngineExecution;
 import dev.sandkeeper.server.engine.EngineSandbox;
+import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionEnd.Reason;
 import dev.sandkeeper.server.engine.ExecutionSpec;
+import dev.sandkeeper.server.engine.Recording;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -140,7 +142,8 @@ class LocalEngineReuseTest {
         recordings.add(recording);
       }
       for (int i = 0; i < recordings.size(); i++) {
-        assertThat(recordings.get(i).await().exitCode()).hasValue(0);
+        ExecutionEnd end = recordings.get(i).await();
+        assertThat(end.exitCode()).as("of %s with %s", end, recordings.get(i).errors()).hasValue(0);
         assertThat(recordings.get(i).stdout()).isEqualTo(i + "\n");
       }
     }

@@ -12,8 +12,10 @@ import dev.sandkeeper.server.engine.EngineSandbox;
 import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionEnd.Reason;
 import dev.sandkeeper.server.engine.ExecutionSpec;
+import dev.sandkeeper.server.engine.Recording;
 import dev.sandkeeper.server.engine.RunningExecution;
 import dev.sandkeeper.server.engine.Terminal;
+import dev.sandkeeper.server.engine.guest.Guest;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
@@ -196,7 +198,7 @@ class LocalEngineTakeUpTest {
         sandbox.start(
             EngineFixture.open("until [ -e go ]; do sleep 0.05; done; wc -c", "", Optional.empty()),
             before);
-    byte[] chunk = new byte[LocalInput.MAX_WAITING_BYTES / 2];
+    byte[] chunk = new byte[Guest.MAX_WAITING_INPUT_BYTES / 2];
     slow.sendInput(0, chunk);
     slow.sendInput(chunk.length, chunk);
     slow.closeInput();

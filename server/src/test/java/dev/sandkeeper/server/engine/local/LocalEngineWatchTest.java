@@ -10,6 +10,7 @@ import dev.sandkeeper.server.engine.EngineFileException.Kind;
 import dev.sandkeeper.server.engine.EngineFiles;
 import dev.sandkeeper.server.engine.EngineSandbox;
 import dev.sandkeeper.server.engine.FileChange;
+import dev.sandkeeper.server.engine.Recording;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.BlockingQueue;

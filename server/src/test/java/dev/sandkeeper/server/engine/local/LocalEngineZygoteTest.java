@@ -8,6 +8,7 @@ import dev.sandkeeper.server.engine.EngineContext;
 import dev.sandkeeper.server.engine.EngineSandbox;
 import dev.sandkeeper.server.engine.ExecutionSpec;
 import dev.sandkeeper.server.engine.ExecutionSpec.Language;
+import dev.sandkeeper.server.engine.Recording;
 import dev.sandkeeper.server.engine.SandboxSpec;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -52,7 +53,20 @@ class LocalEngineZygoteTest {
     SandboxSpec usual = EngineFixture.spec();
     return fixture
         .engine()
-        .create(new SandboxSpec(usual.id(), 7, 2, 512, 64, 64, environment, imports, usual.paid()));
+        .create(
+            new SandboxSpec(
+                usual.id(),
+                7,
+                Optional.empty(),
+                Optional.empty(),
+                2,
+                512,
+                64,
+                64,
+                environment,
+                imports,
+                false,
+                usual.paid()));
   }
 
   private String context() {

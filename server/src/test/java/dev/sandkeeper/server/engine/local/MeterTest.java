@@ -26,6 +26,11 @@ class MeterTest {
     private OptionalLong memory = OptionalLong.of(0);
 
     @Override
+    public List<Path> make(GroupLimits limits) {
+      throw new UnsupportedOperationException("a meter only reads");
+    }
+
+    @Override
     public OptionalLong cpuMicros() {
       return cpu;
     }
@@ -48,6 +53,14 @@ class MeterTest {
     @Override
     public List<Long> processes() {
       return List.of();
+    }
+
+    @Override
+    public void limitSocketMemory(long bytes) {}
+
+    @Override
+    public void weighLess(boolean less) {
+      throw new UnsupportedOperationException("a meter only reads");
     }
 
     @Override

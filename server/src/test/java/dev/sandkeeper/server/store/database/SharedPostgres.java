@@ -19,12 +19,13 @@ import java.util.stream.Stream;
 import org.postgresql.ds.PGSimpleDataSource;
 
 /**
- * The one PostgreSQL of a test run. Its files stay between runs, so that only the first has to make
- * them; the template is named by the migrations it was made from.
+ * The one PostgreSQL of a process of tests. Its files stay between runs, so that only the first has
+ * to make them; the template is named by the migrations it was made from.
  */
 final class SharedPostgres implements AutoCloseable {
   /** Where its files are; other tests share the unpacked binaries. */
-  static final Path FOLDER = Path.of("target", "test-data");
+  static final Path FOLDER =
+      Path.of(System.getProperty("sandkeeper.test.data", "target/test-data"));
 
   private static final Path MIGRATIONS = Path.of("..", "sql");
   private static final int MAX_CONNECTIONS = 200;

@@ -1,0 +1,666 @@
+package dev.sandkeeper.server.engine.e2b;
+
+import dev.sandkeeper.server.base.SandboxId;
+import dev.sandkeeper.server.engine.EngineConnection;
+import dev.sandkeeper.server.engine.EngineContexts;
+import dev.sandkeeper.server.engine.EngineException;
+import dev.sandkeeper.server.engine.EngineExecution;
+import dev.sandkeeper.server.engine.EngineFiles;
+import dev.sandkeeper.server.engine.EngineSandbox;
+import dev.sandkeeper.server.engine.ExecutionEnd;
+import dev.sandkeeper.server.engine.ExecutionListener;
+import dev.sandkeeper.server.engine.ExecutionSpec;
+import dev.sandkeeper.server.engine.ExecutionSpec.Language;
+import dev.sandkeeper.server.engine.RunningExecution;
+import dev.sandkeeper.server.engine.SandboxEnd;
+import dev.sandkeeper.server.engine.SandboxSpec;
+import dev.sandkeeper.server.engine.UsageReading;
+import dev.sandkeeper.server.engine.guest.EndNotice;
+import dev.sandkeeper.server.engine.guest.GuestHost;
+import dev.sandkeeper.server.engine.guest.GuestSandbox;
+import dev.sandkeeper.server.engine.guest.Patience;
+import dev.sandkeeper.server.engine.guest.SocketOwner;
+import java.nio.channels.SocketChannel;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.locks.LockSupport;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
+import java.util.function.Function;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * A sandbox at E2B with our agent in it. What it uses is not measured: E2B bills what is allocated.
+ */
+final class E2bSandbox implements EngineSandbox, GuestHost {
+  private static final Logger logger = LoggerFactory.getLogger(E2bSandbox.class);
+
+  /**
+   * How long the agent lives unrenewed: much longer than a sandbox is paid ahead. E2B ends it when
+   * its paid time is over; the agent's own clock may run on while it is paused.
+   */
+  static final Duration AGENT_LIFE = Duration.ofDays(20);
+
+  /** How long the agent may be away while the link to its sandbox stands. */
+  private static final Duration AGENT_TIME = Duration.ofSeconds(15);
+
+  private static final Duration END_TIME = Duration.ofSeconds(2);
+  private static final Duration GRACE_SLACK = Duration.ofMillis(500);
+  private static final Duration ROTATION_AGAIN = Duration.ofSeconds(30);
+  private static final Duration REACH_AGAIN = Duration.ofSeconds(5);
+  private static final Duration REMOVE_AGAIN = Duration.ofSeconds(10);
+  private static final long LOOK_NANOS = 2_000_000;
+
+  private final SandboxId id;
+  private final long generation;
+  private final E2bEngineSettings settings;
+  private final RemoteHandle remote;
+  private final SavedSandbox saved;
+  private final Set<Language> languages;
+  private final GuestSandbox guest;
+  private final EndNotice notice = new EndNotice();
+  private final Alarm paidEnd;
+  private final Alarm sessionEnd;
+  private final Alarm agentCheck;
+  private final Alarm reachAgain;
+  private final Alarm removal;
+
+  /** Told once nothing of it is left. */
+  private final Runnable removed;
+
+  /** Held while the sandbox is ended, paused, resumed, rotated or renewed, by turns. */
+  private final ReentrantLock ending = new ReentrantLock();
+
+  /** Completed once its agent has answered for the first time, or will not. */
+  private final CompletableFuture<Boolean> begun = new CompletableFuture<>();
+
+  private volatile boolean stopping;
+  private volatile boolean letGo;
+  private volatile boolean paused;
+  private volatile boolean rotating;
+  private volatile boolean over;
+
+  /** Whether E2B has ended it, as it was told to. */
+  private volatile boolean removedThere;
+
+  /** How often in a row the agent was away though the link stood; of the check alone. */
+  private volatile int absences;
+
+  private volatile String goodbye = "";
+
+  // Guarded by this.
+  private Optional<SandboxSpec> created = Optional.empty();
+
+  /**
+   * Begins to listen for the agent; it is yet to be reached.
+   *
+   * @param folder of the sockets and what is remembered
+   * @param remote makes the handle on what runs at E2B, given who is to be told when it is gone
+   * @param removed told once nothing of it is left
+   */
+  E2bSandbox(
+      SandboxId id,
+      long generation,
+      E2bEngineSettings settings,
+      Path folder,
+      SocketOwner owner,
+      Patience patience,
+      SavedSandbox saved,
+      Function<Runnable, RemoteHandle> remote,
+      Runnable removed) {
+    this.id = id;
+    this.generation = generation;
+    this.settings = settings;
+    this.saved = saved;
+    this.languages = saved.languages();
+    this.removed = removed;
+    paidEnd = new Alarm(patience.timer(), "e2b-paid-end");
+    sessionEnd = new Alarm(patience.timer(), "e2b-session-end");
+    agentCheck = new Alarm(patience.timer(), "e2b-agent-check");
+    reachAgain = new Alarm(patience.timer(), "e2b-reach-again");
+    removal = new Alarm(patience.timer(), "e2b-removal");
+    this.remote = remote.apply(() -> reachAgain.in(Duration.ZERO, this::reachOrEnd));
+    guest = new GuestSandbox(folder, owner, this, patience, folder.resolve("contexts"), languages);
+  }
+
+  @Override
+  public SandboxId id() {
+    return id;
+  }
+
+  @Override
+  public long generation() {
+    return generation;
+  }
+
+  @Override
+  public Set<Language> languages() {
+    return languages;
+  }
+
+  /**
+   * Starts the agent of what was created, links up with it and waits for it.
+   *
+   * @param startAgent puts it into the sandbox
+   * @throws EngineException when it cannot be started, or does not answer in time
+   */
+  void begin(Session session, SandboxSpec spec, Runnable startAgent) {
+    synchronized (this) {
+      created = Optional.of(spec);
+    }
+    boolean answered = false;
+    try {
+      startAgent.run();
+      reach(session);
+      if (!guest.awaitAgent(settings.startTimeout())) {
+        throw new EngineException(
+            EngineException.Kind.FAILED,
+            "the sandbox's agent did not answer within " + settings.startTimeout());
+      }
+      guest.getReady();
+      saved.setBegun();
+      watch(Duration.ZERO);
+      answered = true;
+    } finally {
+      begun.complete(answered);
+    }
+  }
+
+  /** Links up, unless the sandbox is no more: then there is nothing to come back to. */
+  private void reach(Session session) {
+    ending.lock();
+    try {
+      requireRunning();
+      remote.reach(session);
+    } finally {
+      ending.unlock();
+    }
+  }
+
+  /** Ends it, as its agent could not be started. */
+  void failed(RuntimeException cause) {
+    logger
+        .atWarn()
+        .addKeyValue("sandbox_id", id)
+        .setCause(cause)
+        .log("The sandbox was handed out and its agent did not start");
+    endIf(() -> true, SandboxEnd.Reason.AGENT_LOST);
+  }
+
+  /**
+   * Links up with what an earlier engine object created, and waits for its agent.
+   *
+   * @param ran how long its session has run
+   * @return whether the agent answered in time
+   */
+  boolean goOn(Session session, Duration ran) {
+    begun.complete(true);
+    if (saved.rotating()) {
+      var _ = remote.resume(saved.left());
+      saved.rotating(false);
+    } else {
+      remote.reach(session);
+    }
+    boolean there = guest.awaitAgent(settings.startTimeout());
+    if (there) {
+      guest.getReady();
+      watch(ran);
+    }
+    return there;
+  }
+
+  /** Takes a sandbox over that an earlier engine object has paused. */
+  void stayPaused() {
+    begun.complete(true);
+    paused = true;
+    watchPaidTime();
+  }
+
+  private void watch(Duration ran) {
+    watchPaidTime();
+    watchSession(ran);
+  }
+
+  private void watchPaidTime() {
+    paidEnd.in(
+        saved.left(),
+        () -> {
+          if (saved.left().isZero()) {
+            endIf(this::unpaid, SandboxEnd.Reason.PAID_TIME_OVER);
+          } else {
+            watchPaidTime();
+          }
+        });
+  }
+
+  private boolean unpaid() {
+    return saved.left().isZero();
+  }
+
+  private void watchSession(Duration ran) {
+    Duration left = settings.sessionLimit().minus(settings.rotationMargin()).minus(ran);
+    sessionEnd.in(left.isNegative() ? Duration.ZERO : left, this::rotate);
+  }
+
+  /**
+   * Begins a session anew before E2B ends this one. Everything in it goes on, but for its own
+   * connections to hosts.
+   */
+  private void rotate() {
+    ending.lock();
+    try {
+      if (isOver() || stopping || paused || unpaid()) {
+        return;
+      }
+      rotating = true;
+      saved.rotating(true);
+      remote.pause();
+      var _ = remote.resume(saved.left());
+      saved.rotating(false);
+      awaitConnected(settings.startTimeout());
+      logger.atInfo().addKeyValue("sandbox_id", id).log("The session at E2B was begun anew");
+      watchSession(Duration.ZERO);
+    } catch (EngineException e) {
+      logger
+          .atWarn()
+          .addKeyValue("sandbox_id", id)
+          .setCause(e)
+          .log("The session at E2B could not be begun anew yet");
+      reachOrEnd();
+      sessionEnd.in(ROTATION_AGAIN, this::rotate);
+    } finally {
+      rotating = false;
+      ending.unlock();
+    }
+  }
+
+  @Override
+  public EngineExecution start(ExecutionSpec spec, ExecutionListener listener) {
+    return guest.start(spec, listener);
+  }
+
+  @Override
+  public List<EngineExecution> takeUp(List<RunningExecution> executions) {
+    return guest.takeUp(executions);
+  }
+
+  @Override
+  public void openNetwork(Consumer<SocketChannel> connections) {
+    requireRunning();
+    guest.openNetwork(connections);
+  }
+
+  @Override
+  public UsageReading usage() {
+    return UsageReading.NOTHING;
+  }
+
+  @Override
+  public void renew(Duration paid) {
+    if (!paid.isPositive()) {
+      throw new IllegalArgumentException("paid: " + paid + " (expected: > 0)");
+    }
+    // Before the lock: a sandbox that is being ended holds it for its grace.
+    requireRunning();
+    ending.lock();
+    try {
+      requireRunning();
+      if (!paused) {
+        remote.keep(paid);
+      }
+      saved.paid(paid);
+      if (!paused) {
+        guest.renew(AGENT_LIFE);
+      }
+      watchPaidTime();
+    } finally {
+      ending.unlock();
+    }
+  }
+
+  @Override
+  public UsageReading pause() {
+    requireRunning();
+    // What is being started there cannot be held.
+    boolean ignored = begun.join();
+    ending.lock();
+    try {
+      requireRunning();
+      if (!paused) {
+        // First: what loses its connection now is to wait for another.
+        paused = true;
+        pauseThere();
+      }
+      return UsageReading.NOTHING;
+    } finally {
+      ending.unlock();
+    }
+  }
+
+  private void pauseThere() {
+    boolean done = false;
+    try {
+      remote.pause();
+      done = true;
+    } finally {
+      if (!done) {
+        paused = false;
+        reachOrEnd();
+      }
+    }
+  }
+
+  /**
+   * Links up anew with a sandbox that is to run, as often as it takes; ends one that is no more.
+   */
+  private void reachOrEnd() {
+    ending.lock();
+    try {
+      if (isOver() || stopping || paused || unpaid()) {
+        return;
+      }
+      if (remote.exists()) {
+        boolean anew = remote.resume(saved.left());
+        saved.rotating(false);
+        if (anew) {
+          watchSession(Duration.ZERO);
+        }
+      } else {
+        end(SandboxEnd.Reason.AGENT_LOST);
+      }
+    } catch (EngineException e) {
+      logger
+          .atWarn()
+          .addKeyValue("sandbox_id", id)
+          .setCause(e)
+          .log("The sandbox is not reached now");
+      reachAgain.in(REACH_AGAIN, this::reachOrEnd);
+    } finally {
+      ending.unlock();
+    }
+  }
+
+  @Override
+  public void resume() {
+    requireRunning();
+    ending.lock();
+    try {
+      requireRunning();
+      if (!paused) {
+        return;
+      }
+      if (unpaid()) {
+        // The alarm is about to do the same; nothing of it is to run unpaid.
+        end(SandboxEnd.Reason.PAID_TIME_OVER);
+        throw new EngineException(
+            EngineException.Kind.FAILED, "the sandbox has ended: its paid time is over");
+      }
+      goOn();
+    } finally {
+      ending.unlock();
+    }
+  }
+
+  private void goOn() {
+    var _ = remote.resume(saved.left());
+    paused = false;
+    awaitConnected(settings.startTimeout());
+    guest.getReady();
+    watch(Duration.ZERO);
+  }
+
+  private void awaitConnected(Duration timeout) {
+    if (!await(timeout, guest::connected)) {
+      throw new EngineException(
+          EngineException.Kind.FAILED, "the sandbox's agent did not answer within " + timeout);
+    }
+  }
+
+  @Override
+  public boolean paused() {
+    return paused && !over;
+  }
+
+  @Override
+  public UsageReading destroy(Duration grace) {
+    stopping = true;
+    ending.lock();
+    try {
+      if (!over && grace.isPositive()) {
+        askToStop(grace);
+      }
+      remove();
+      return UsageReading.NOTHING;
+    } finally {
+      ending.unlock();
+    }
+  }
+
+  /** An agent that cannot be asked is no reason to let the sandbox live. */
+  private void askToStop(Duration grace) {
+    long limit = System.nanoTime() + grace.toNanos();
+    try {
+      if (paused) {
+        goOn();
+      }
+      if (!guest.connected()) {
+        return;
+      }
+      Duration left = Duration.ofNanos(Math.max(0, limit - System.nanoTime()));
+      guest.stop(left);
+      boolean ignored = await(left.plus(GRACE_SLACK), () -> !goodbye.isEmpty());
+    } catch (EngineException e) {
+      logger.debug("The agent of {} takes no messages; its sandbox is ended at once", id, e);
+    }
+  }
+
+  /** Ends it at E2B, unless that was done, and lets go of what belongs to it here. */
+  private void remove() {
+    if (removedThere) {
+      return;
+    }
+    remote.kill();
+    removedThere = true;
+    letEnd();
+    removed.run();
+  }
+
+  private void letEnd() {
+    over = true;
+    cancelAlarms();
+    guest.close();
+  }
+
+  private void cancelAlarms() {
+    List.of(paidEnd, sessionEnd, agentCheck, reachAgain, removal).forEach(Alarm::cancel);
+  }
+
+  @Override
+  public void onEnd(Consumer<SandboxEnd> callback) {
+    notice.onEnd(callback);
+  }
+
+  @Override
+  public EngineContexts contexts() {
+    return guest.contexts();
+  }
+
+  @Override
+  public EngineFiles files() {
+    return guest.files();
+  }
+
+  @Override
+  public EngineConnection connect(int port) {
+    return guest.connect(port);
+  }
+
+  /** Lets go of the sandbox, which runs on. */
+  void close() {
+    letGo = true;
+    cancelAlarms();
+    remote.leave();
+    guest.letGo();
+  }
+
+  @Override
+  public void controlGained() {
+    agentCheck.cancel();
+    absences = 0;
+    // What was on its way when the connection broke may never have arrived.
+    synchronized (this) {
+      created.ifPresent(guest::setUp);
+    }
+    guest.renew(AGENT_LIFE);
+  }
+
+  @Override
+  public void controlLost() {
+    if (!isOver() && !stopping) {
+      checkAgent();
+    }
+  }
+
+  /**
+   * Ends the sandbox when its agent stays away though the link to it stands: seen twice, as between
+   * a link and the agent's connection over it some time passes.
+   */
+  private void checkAgent() {
+    agentCheck.in(
+        AGENT_TIME,
+        () -> {
+          if (isOver() || guest.connected()) {
+            return;
+          }
+          absences = isCutOff() ? 0 : absences + 1;
+          if (absences < 2) {
+            checkAgent();
+          } else {
+            endIf(() -> !guest.connected() && !isCutOff(), SandboxEnd.Reason.AGENT_LOST);
+          }
+        });
+  }
+
+  @Override
+  public void goodbye(String reason) {
+    goodbye = reason;
+  }
+
+  /** Ends it, if what speaks for that still holds once nothing else is done with it. */
+  private void endIf(BooleanSupplier still, SandboxEnd.Reason reason) {
+    ending.lock();
+    try {
+      if (!isOver() && still.getAsBoolean()) {
+        end(reason);
+      }
+    } finally {
+      ending.unlock();
+    }
+  }
+
+  private void end(SandboxEnd.Reason reason) {
+    if (isOver()) {
+      return;
+    }
+    try {
+      remove();
+    } catch (EngineException e) {
+      logger
+          .atWarn()
+          .addKeyValue("sandbox_id", id)
+          .setCause(e)
+          .log("An ended sandbox could not be removed yet");
+      letEnd();
+      removal.in(REMOVE_AGAIN, this::removeAgain);
+    }
+    SandboxEnd.Reason why = unpaid() ? SandboxEnd.Reason.PAID_TIME_OVER : reason;
+    notice.tell(new SandboxEnd(why, Optional.of(UsageReading.NOTHING)));
+  }
+
+  private void removeAgain() {
+    ending.lock();
+    try {
+      if (!letGo) {
+        remove();
+      }
+    } catch (EngineException e) {
+      logger.atDebug().addKeyValue("sandbox_id", id).setCause(e).log("Not removed yet");
+      removal.in(REMOVE_AGAIN, this::removeAgain);
+    } finally {
+      ending.unlock();
+    }
+  }
+
+  /** What the kernel of another machine does is not seen from here. */
+  @Override
+  public long outOfMemoryKills() {
+    return 0;
+  }
+
+  @Override
+  public ExecutionEnd.Reason whyLost() {
+    boolean ended = await(END_TIME, () -> stopping || over || !goodbye.isEmpty());
+    return ended ? ExecutionEnd.Reason.SANDBOX_ENDED : ExecutionEnd.Reason.LOST;
+  }
+
+  @Override
+  public boolean outlivesConnections() {
+    return true;
+  }
+
+  @Override
+  public boolean isCutOff() {
+    return paused || rotating || !remote.isReached();
+  }
+
+  @Override
+  public boolean isEnding() {
+    return stopping;
+  }
+
+  @Override
+  public boolean isLetGo() {
+    return letGo;
+  }
+
+  @Override
+  public boolean isPaused() {
+    return paused;
+  }
+
+  @Override
+  public void requireAwake() {
+    requireRunning();
+    if (paused) {
+      throw new EngineException(
+          EngineException.Kind.PAUSED, "the sandbox is paused; resume it first");
+    }
+  }
+
+  private void requireRunning() {
+    if (stopping || isOver()) {
+      throw new EngineException(EngineException.Kind.FAILED, "the sandbox has ended");
+    }
+  }
+
+  private boolean isOver() {
+    return over || letGo;
+  }
+
+  private static boolean await(Duration timeout, BooleanSupplier condition) {
+    long limit = System.nanoTime() + timeout.toNanos();
+    while (!condition.getAsBoolean()) {
+      if (System.nanoTime() - limit >= 0) {
+        return false;
+      }
+      LockSupport.parkNanos(LOOK_NANOS);
+    }
+    return true;
+  }
+}

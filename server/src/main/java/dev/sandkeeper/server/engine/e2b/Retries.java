@@ -1,0 +1,66 @@
+package dev.sandkeeper.server.engine.e2b;
+
+import io.github.resilience4j.retry.Retry;
+import io.github.resilience4j.retry.RetryConfig;
+import java.time.Duration;
+import java.util.function.Function;
+import java.util.function.Predicate;
+import java.util.random.RandomGenerator;
+
+/** One call with all its tries, and the time that it has for them. */
+final class Retries {
+  private final E2bSettings.Calls calls;
+  private final RandomGenerator random;
+  private final long deadlineNanos;
+  private int failures;
+  private Duration wait = Duration.ZERO;
+
+  /**
+   * Begins the call's time.
+   *
+   * @param whole how long it may take in all
+   */
+  Retries(E2bSettings.Calls calls, Duration whole, RandomGenerator random) {
+    this.calls = calls;
+    this.random = random;
+    this.deadlineNanos = System.nanoTime() + whole.toNanos();
+  }
+
+  /**
+   * Tries until it is done, or trying again is not safe, not allowed any more, or too late.
+   *
+   * @param attempt one try, told how long it may take
+   * @param safe whether what failed so may be tried again
+   */
+  <T> T run(String what, Function<Duration, T> attempt, Predicate<E2bException> safe) {
+    RetryConfig config =
+        RetryConfig.custom()
+            .maxAttempts(calls.tries())
+            .retryOnException(e -> e instanceof E2bException failure && again(failure, safe))
+            .intervalBiFunction((_, _) -> wait.toMillis())
+            .build();
+    return Retry.of(what, config).executeSupplier(() -> attempt.apply(left()));
+  }
+
+  private Duration left() {
+    Duration left = Duration.ofNanos(deadlineNanos - System.nanoTime());
+    Duration least = Duration.ofMillis(1);
+    Duration most = left.compareTo(calls.request()) < 0 ? left : calls.request();
+    return most.compareTo(least) < 0 ? least : most;
+  }
+
+  private boolean again(E2bException failure, Predicate<E2bException> safe) {
+    failures++;
+    wait = failure.retryAfter().orElseGet(this::backoff);
+    return safe.test(failure)
+        && !Thread.currentThread().isInterrupted()
+        && System.nanoTime() + wait.toNanos() < deadlineNanos;
+  }
+
+  /** From half of it to all of it, so that what failed together does not come back together. */
+  private Duration backoff() {
+    long first = calls.firstWait().toMillis();
+    long full = Math.min(first << Math.min(failures - 1, 16), calls.longestWait().toMillis());
+    return Duration.ofMillis(full / 2 + random.nextLong(full / 2 + 1));
+  }
+}

@@ -1,0 +1,124 @@
+package dev.sandkeeper.server;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.sandkeeper.server.base.ErrorReason;
+import dev.sandkeeper.server.engine.e2b.Peer;
+import dev.sandkeeper.v1.CreateSandboxRequest;
+import dev.sandkeeper.v1.Resources;
+import dev.sandkeeper.v1.Sandbox;
+import dev.sandkeeper.v1.SandboxState;
+import io.grpc.Status;
+import java.util.Map;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
+
+// Goal: what a caller does with a sandbox at E2B is what he does with one of this machine, and it
+// is booked alike. Method: a server whose E2B is the test peer.
+final class E2bServiceTest {
+  private static final Peer peer = Peer.start();
+
+  @RegisterExtension
+  static final RunningServer server =
+      new RunningServer(
+          Map.of(
+              "SANDKEEPER_ENGINE_E2B_API_KEY", peer.key(),
+              "SANDKEEPER_ENGINE_E2B_API_URL", peer.uri().toString(),
+              "SANDKEEPER_ENGINE_E2B_SANDBOX_URL", peer.uri().toString(),
+              "SANDKEEPER_ENGINE_E2B_MAX_SANDBOXES", "2"));
+
+  private static String template;
+
+  private final Caller admin = server.admin();
+
+  @BeforeAll
+  static void makeTemplate() {
+    Resources size = Resources.newBuilder().setCpuCores(2).setMemoryMib(512).build();
+    template =
+        EngineFixture.template(
+            server.admin(),
+            made ->
+                made.setEngine("e2b")
+                    .setEngineTemplate("base")
+                    .setMinResources(size)
+                    .setDefaultResources(size)
+                    .setMaxResources(size));
+  }
+
+  @AfterAll
+  static void stopPeer() {
+    try (peer) {
+      assertThat(peer.violations()).isEmpty();
+    }
+  }
+
+  private Sandbox create() {
+    return admin.create(E2bServiceTest::ofTemplate);
+  }
+
+  private static CreateSandboxRequest.Builder ofTemplate(CreateSandboxRequest.Builder request) {
+    return request.setTemplate(template);
+  }
+
+  @Test
+  void aSandboxAtE2bIsUsedAndBilledAsAnyOther() {
+    Sandbox sandbox = create();
+    assertThat(sandbox.getEngine()).isEqualTo("e2b");
+    assertThat(Caller.stdout(admin.shell(sandbox.getSandboxId(), "echo $((6 * 7))")))
+        .isEqualTo("42\n");
+    assertThat(EngineFixture.engine(admin, "e2b").getLiveSandboxes()).isEqualTo(1);
+
+    Sandbox ended = admin.terminate(sandbox.getSandboxId());
+
+    assertThat(ended.getState()).isEqualTo(SandboxState.SANDBOX_STATE_TERMINATED);
+    assertThat(peer.sandboxes()).isEmpty();
+    assertThat(admin.costRecords(sandbox.getSandboxId()))
+        .isNotEmpty()
+        .allSatisfy(record -> assertThat(record.getSandboxId()).isEqualTo(sandbox.getSandboxId()));
+  }
+
+  @Test
+  void noMoreThanTheAccountMayHave() {
+    Sandbox first = create();
+    Sandbox second = create();
+
+    Refusal full =
+        Refusal.of(Status.Code.RESOURCE_EXHAUSTED, ErrorReason.ENGINE_FULL, this::create);
+
+    assertThat(full.info().getMetadataMap()).containsEntry("engine", "e2b");
+    var _ = admin.terminate(first.getSandboxId());
+    var _ = admin.terminate(second.getSandboxId());
+  }
+
+  @Test
+  void whileE2bIsDownNewSandboxesGoElsewhereWhereTheTemplateSaysSo() {
+    peer.fault("status", "^/sandboxes$", "status", 503, "times", 100);
+    try {
+      String fallback =
+          EngineFixture.template(admin, made -> made.setEngine("e2b").addFallbackEngines("local"));
+
+      Sandbox sandbox = admin.create(request -> request.setTemplate(fallback));
+
+      assertThat(sandbox.getEngine()).isEqualTo("local");
+      assertThat(Caller.stdout(admin.shell(sandbox.getSandboxId(), "echo here")))
+          .isEqualTo("here\n");
+      var _ = admin.terminate(sandbox.getSandboxId());
+    } finally {
+      peer.clearFaults();
+    }
+  }
+
+  @Test
+  void theSandboxesOutliveTheServer() throws Exception {
+    Sandbox sandbox = create();
+    assertThat(Caller.stdout(admin.shell(sandbox.getSandboxId(), "echo kept > kept"))).isEmpty();
+
+    server.restart();
+
+    assertThat(Caller.stdout(server.admin().shell(sandbox.getSandboxId(), "cat kept")))
+        .isEqualTo("kept\n");
+    var _ = server.admin().terminate(sandbox.getSandboxId());
+  }
+}

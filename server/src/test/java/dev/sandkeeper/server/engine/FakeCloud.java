@@ -1,0 +1,28 @@
+package dev.sandkeeper.server.engine;
+
+import dev.sandkeeper.server.base.SandboxId;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/** Where the sandboxes of one or several {@link FakeEngine}s are. */
+public final class FakeCloud {
+  private final Map<SandboxId, FakeSandbox> sandboxes = new ConcurrentHashMap<>();
+  private final AtomicInteger mostRunning = new AtomicInteger();
+
+  /** Returns the sandboxes that there are, running or paused. */
+  public Map<SandboxId, FakeSandbox> sandboxes() {
+    return sandboxes;
+  }
+
+  /** Returns how many ran at once at most. */
+  public int mostRunning() {
+    return mostRunning.get();
+  }
+
+  /** Looks how many run now. */
+  void look() {
+    int running = (int) sandboxes.values().stream().filter(sandbox -> !sandbox.paused()).count();
+    mostRunning.accumulateAndGet(running, Math::max);
+  }
+}

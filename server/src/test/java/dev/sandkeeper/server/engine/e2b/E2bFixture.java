@@ -1,0 +1,77 @@
+package dev.sandkeeper.server.engine.e2b;
+
+import dev.sandkeeper.server.engine.Requests;
+import dev.sandkeeper.server.engine.SandboxSpec;
+import dev.sandkeeper.server.engine.e2b.E2bSettings.Calls;
+import dev.sandkeeper.server.engine.e2b.E2bSettings.LinkTimes;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Optional;
+
+/** An engine whose E2B is the test peer. */
+final class E2bFixture {
+  /** What sandboxes of the peer have. */
+  private static final int CPU_CORES = 2;
+
+  private static final int MEMORY_MIB = 512;
+
+  private E2bFixture() {}
+
+  /** Opens an engine over a state folder, with less patience than over the Internet. */
+  static E2bEngine open(Peer peer, Path stateFolder) {
+    return new E2bEngine(settings(peer, stateFolder, Duration.ofHours(1)));
+  }
+
+  static E2bEngineSettings settings(Peer peer, Path stateFolder, Duration sessionLimit) {
+    return settings(peer, stateFolder, sessionLimit, "e2b.invalid");
+  }
+
+  static E2bEngineSettings settings(
+      Peer peer, Path stateFolder, Duration sessionLimit, String domain) {
+    Calls calls =
+        new Calls(
+            Duration.ofSeconds(5),
+            Duration.ofSeconds(20),
+            Duration.ofSeconds(40),
+            3,
+            Duration.ofMillis(20),
+            Duration.ofMillis(200));
+    LinkTimes link =
+        new LinkTimes(
+            Duration.ofMillis(500),
+            Duration.ofSeconds(3),
+            Duration.ofMillis(20),
+            Duration.ofMillis(500));
+    return new E2bEngineSettings(
+        stateFolder,
+        new E2bSettings(peer.uri(), domain, Optional.of(peer.uri()), calls, link),
+        peer::key,
+        "base",
+        sessionLimit,
+        Duration.ofMillis(500),
+        Duration.ofSeconds(20));
+  }
+
+  /** Returns the usual sandbox, as large as those of the peer. */
+  static SandboxSpec spec(Duration paid) {
+    return spec(paid, false);
+  }
+
+  /** Returns one that may connect to hosts, if it may. */
+  static SandboxSpec spec(Duration paid, boolean network) {
+    SandboxSpec usual = Requests.spec(paid, network);
+    return new SandboxSpec(
+        usual.id(),
+        usual.generation(),
+        usual.runtime(),
+        usual.engineTemplate(),
+        CPU_CORES,
+        MEMORY_MIB,
+        usual.diskMib(),
+        usual.maxProcesses(),
+        usual.environment(),
+        usual.imports(),
+        usual.network(),
+        usual.paid());
+  }
+}

@@ -1,0 +1,146 @@
+package dev.sandkeeper.server.engine.e2b;
+
+import static java.nio.charset.StandardCharsets.US_ASCII;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.TimeUnit;
+import org.awaitility.Awaitility;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+// Goal: whatever happens to the link while a command writes, its output comes whole, once and in
+// order. Method: a real command under the real agent, and an engine that goes on where it was.
+@Timeout(120)
+final class LinkFaultTest {
+  private static final Duration PATIENCE = Duration.ofSeconds(90);
+  private static final String START = "/process.Process/Start";
+  private static final String INPUT = "/process.Process/SendInput";
+  private static final int LINES = 400_000;
+  private static final List<String> COMMAND =
+      List.of(
+          "python3",
+          "-c",
+          "import time\nfor i in range("
+              + LINES
+              + "):\n  print(i)\n  i % 2000 or time.sleep(0.01)");
+
+  @TempDir private Path folder;
+  private LinkFixture fixture;
+  private @Nullable AgentTalk talk;
+
+  @BeforeEach
+  void start() throws IOException {
+    fixture = new LinkFixture(folder);
+    fixture.startAgent();
+  }
+
+  @AfterEach
+  void close() throws IOException {
+    fixture.close();
+  }
+
+  /** Begins the command with a link that is good; faults come once it writes. */
+  private void begin() {
+    talk = new AgentTalk(fixture.engine, COMMAND);
+    fixture.startLink();
+  }
+
+  private AgentTalk talk() {
+    return Objects.requireNonNull(talk);
+  }
+
+  private void awaitOutput() {
+    Awaitility.await().atMost(PATIENCE).until(() -> talk().told() > 2);
+  }
+
+  private void assertWhole() throws Exception {
+    assertThat(talk().end().get(PATIENCE.toSeconds(), TimeUnit.SECONDS)).isEqualTo("completed");
+    StringBuilder expected = new StringBuilder();
+    for (int i = 0; i < LINES; i++) {
+      expected.append(i).append('\n');
+    }
+    assertThat(new String(talk().output(), US_ASCII).equals(expected.toString())).isTrue();
+    assertThat(fixture.peer.violations()).isEmpty();
+    assertThat(fixture.gone).isEmpty();
+  }
+
+  private long starts() {
+    return fixture.peer.requests().stream().filter(r -> r.path().equals(START)).count();
+  }
+
+  @Test
+  void nothingIsLostWithoutFaults() throws Exception {
+    begin();
+    assertWhole();
+    assertThat(starts()).isEqualTo(2);
+  }
+
+  @Test
+  void nothingIsLostByCutsAtBordersOfMessagesAndWithinThem() throws Exception {
+    begin();
+    awaitOutput();
+    for (int frames = 0; frames < 12; frames++) {
+      fixture.peer.fault("cut_frame", START, "frames", frames);
+      fixture.peer.fault("cut_frame", START, "frames", frames, "bytes", 3);
+      fixture.peer.fault("cut_frame", START, "frames", frames, "bytes", 40 + 7 * frames);
+    }
+    fixture.peer.fault("cut_now", START);
+
+    assertWhole();
+    // The last ones may come too late.
+    assertThat(starts()).isGreaterThan(10);
+  }
+
+  @ParameterizedTest
+  @CsvSource({"duplicate", "swap"})
+  void nothingIsLostOrComesTwiceByMessagesOutOfOrder(String kind) throws Exception {
+    begin();
+    awaitOutput();
+    for (int frame = 1; frame < 10; frame++) {
+      fixture.peer.fault(kind, START, "frame", frame);
+    }
+    fixture.peer.fault("cut_now", START);
+
+    assertWhole();
+    assertThat(starts()).isGreaterThan(5);
+  }
+
+  @ParameterizedTest
+  @CsvSource({"drop_request, 0", "drop_answer, 0", "status, 500", "status, 429"})
+  void nothingIsLostByCallsThatFail(String kind, int status) throws Exception {
+    begin();
+    awaitOutput();
+    if (status == 0) {
+      fixture.peer.fault(kind, INPUT, "times", 5);
+    } else {
+      fixture.peer.fault(kind, INPUT, "times", 5, "status", status);
+      fixture.peer.fault(kind, START, "times", 2, "status", status);
+    }
+
+    assertWhole();
+    assertThat(starts()).isGreaterThan(5);
+  }
+
+  @Test
+  void nothingIsLostByAStall() throws Exception {
+    begin();
+    awaitOutput();
+    fixture.peer.fault("stall", START, "frames", 6, "ms", 60_000);
+    fixture.peer.fault("delay", INPUT, "ms", 1500);
+    fixture.peer.fault("cut_now", START);
+
+    assertWhole();
+    assertThat(starts()).isGreaterThanOrEqualTo(4);
+  }
+}

@@ -1,0 +1,93 @@
+package dev.sandkeeper.server.engine.local;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.sandkeeper.server.engine.ExecutionEnd;
+import dev.sandkeeper.server.engine.ExecutionEnd.Reason;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.regex.Pattern;
+
+/**
+ * What attacks tell of themselves otherwise on a runtime than on runc, as {@code differences.txt}
+ * has it. A difference that is not true any more fails. None changes what the host's side must be.
+ */
+final class AttackDifferences {
+
+  /**
+   * A line of the file.
+   *
+   * @param what {@code says}, {@code may-say} or {@code ends}
+   * @param value a pattern for the beginning of steps that are not held, or the reason of the end
+   */
+  private record Line(String attack, String what, String value) {}
+
+  private final List<Line> lines = new ArrayList<>();
+
+  private AttackDifferences() {}
+
+  /** Reads those of a runtime; fails where the file names an attack that is not there. */
+  static AttackDifferences of(String runtime, List<Attack> attacks) throws IOException {
+    AttackDifferences differences = new AttackDifferences();
+    for (String text : Files.readAllLines(Attack.folder().resolve("differences.txt"))) {
+      if (!text.isBlank() && !text.startsWith("#")) {
+        String[] words = text.strip().split("\\s+", 4);
+        Line line = new Line(words[1], words[2], words[3]);
+        assertThat(attacks).as(text).anyMatch(attack -> attack.name().equals(line.attack));
+        assertThat(line.what).as(text).isIn("says", "may-say", "ends");
+        if (words[0].equals(runtime)) {
+          differences.lines.add(line);
+        }
+      }
+    }
+    return differences;
+  }
+
+  private List<String> values(Attack attack, String what) {
+    return lines.stream()
+        .filter(line -> line.attack.equals(attack.name()) && line.what.equals(what))
+        .map(Line::value)
+        .toList();
+  }
+
+  private List<Pattern> steps(Attack attack, String what) {
+    return values(attack, what).stream().map(step -> Pattern.compile("BROKEN: " + step)).toList();
+  }
+
+  /** Returns whether it takes all of its sandbox along. */
+  boolean endsTheSandbox(Attack attack) {
+    return values(attack, "ends").contains(Reason.SANDBOX_ENDED.name());
+  }
+
+  /** Fails when it ended otherwise than it must here. */
+  void assertEnd(Attack attack, ExecutionEnd end, String said) {
+    List<String> reasons = values(attack, "ends");
+    if (!reasons.isEmpty()) {
+      assertThat(end.reason().name()).as(said).isIn(reasons);
+      return;
+    }
+    assertThat(end.reason()).as(said).isIn(attack.ends());
+    if (attack.exitCode().isPresent()) {
+      assertThat(end.exitCode()).as(said).isEqualTo(attack.exitCode());
+    }
+  }
+
+  /** Fails when other steps were not held than those listed, or when one of those was. */
+  void assertHeld(Attack attack, String said) {
+    List<String> broken = said.lines().filter(line -> line.startsWith("BROKEN:")).toList();
+    List<Pattern> expected = steps(attack, "says");
+    List<Pattern> possible = new ArrayList<>(steps(attack, "may-say"));
+    possible.addAll(expected);
+    assertThat(broken)
+        .as(said)
+        .allMatch(line -> possible.stream().anyMatch(step -> step.matcher(line).lookingAt()));
+    for (Pattern step : expected) {
+      assertThat(broken).as(said).anyMatch(line -> step.matcher(line).lookingAt());
+    }
+    if (values(attack, "ends").isEmpty()) {
+      assertThat(said).containsAnyOf("held: ", "BROKEN: ");
+    }
+  }
+}

@@ -1,0 +1,7 @@
+package dev.sandkeeper.server.engine.local;
+
+class LocalEngineCrunTest extends LocalEngineContract {
+  LocalEngineCrunTest() throws Exception {
+    super("crun");
+  }
+}

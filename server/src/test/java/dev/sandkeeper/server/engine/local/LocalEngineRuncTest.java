@@ -1,0 +1,7 @@
+package dev.sandkeeper.server.engine.local;
+
+class LocalEngineRuncTest extends LocalEngineContract {
+  LocalEngineRuncTest() throws Exception {
+    super("runc");
+  }
+}
