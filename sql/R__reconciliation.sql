@@ -17,7 +17,7 @@ COMMENT ON FUNCTION ledger_running_ms IS 'Milliseconds of a sandbox that were bi
 
 CREATE OR REPLACE FUNCTION reconciliation_claim(
   p_engine text, p_ended_after timestamptz, p_ended_until timestamptz, p_now timestamptz, p_next_time timestamptz, p_max int
-) RETURNS TABLE (sandbox_id text, tenant_id text, billed_ms bigint, end_time timestamptz)
+) RETURNS TABLE (sandbox_id text, tenant_id text, remote_id text, billed_ms bigint, end_time timestamptz)
 LANGUAGE plpgsql VOLATILE ROWS 100 SET enable_seqscan = off AS $$
 #variable_conflict use_column
 BEGIN
@@ -39,7 +39,7 @@ BEGIN
   ), claimed AS (
     UPDATE reconciliation r SET next_time = p_next_time FROM due d WHERE r.sandbox_id = d.sandbox_id RETURNING r.sandbox_id
   )
-  SELECT s.sandbox_id, s.tenant_id, ledger_running_ms(s.sandbox_id), s.end_time
+  SELECT s.sandbox_id, s.tenant_id, s.remote_id, ledger_running_ms(s.sandbox_id), s.end_time
   FROM claimed c JOIN sandbox s ON s.sandbox_id = c.sandbox_id
   ORDER BY s.end_time;
 END

@@ -1,5 +1,10 @@
 -- What was billed as running time, beside what the engine has itself on record of the same sandbox.
 
+ALTER TABLE sandbox ADD COLUMN remote_id text
+  CONSTRAINT sandbox_remote_id_check CHECK (length(remote_id) BETWEEN 1 AND 128);
+COMMENT ON COLUMN sandbox.remote_id IS
+  'What the service behind its engine calls it, as on that service''s bill; null before its start and where there is none.';
+
 CREATE TABLE reconciliation (
   sandbox_id          text        NOT NULL,
   tenant_id           text        NOT NULL,

@@ -10,6 +10,7 @@ import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.engine.EngineRecord;
 import dev.sandkeeper.server.engine.FakeEngine;
+import dev.sandkeeper.server.engine.FakeSandbox;
 import dev.sandkeeper.v1.CostRecord;
 import dev.sandkeeper.v1.EngineDrift;
 import dev.sandkeeper.v1.ListEngineDriftsRequest;
@@ -73,6 +74,7 @@ final class EngineDriftServiceTest {
     assertThat(Durations.toMillis(drift.getTolerance())).isEqualTo(1_000);
     assertThat(drift.getTenantId()).isEqualTo(RunningServer.TENANT);
     assertThat(drift.getEngine()).isEqualTo("cloud");
+    assertThat(drift.getRemoteId()).isEqualTo(FakeSandbox.remoteId(new SandboxId(id)));
     assertThat(Timestamps.toMillis(drift.getReportedStartTime())).isEqualTo(START.toEpochMilli());
     assertThat(Timestamps.toMillis(drift.getReportedEndTime()))
         .isEqualTo(START.plusMillis(1_000_000).toEpochMilli());

@@ -86,6 +86,7 @@ final class EngineApi extends EngineServiceGrpc.EngineServiceImplBase {
         .drift()
         .map(difference -> Durations.fromMillis(difference.toMillis())) // may be negative
         .ifPresent(drift::setDrift);
+    reconciliation.remoteId().ifPresent(drift::setRemoteId);
     return drift.build();
   }
 

@@ -4,6 +4,7 @@ import dev.sandkeeper.server.base.SandboxId;
 import java.nio.channels.SocketChannel;
 import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.Consumer;
 
@@ -15,6 +16,14 @@ public interface EngineSandbox {
 
   /** Returns the generation given at creation, which tells two lives of one id apart. */
   long generation();
+
+  /**
+   * Returns what the service behind the engine calls it, for {@link SandboxEngine#record}; at most
+   * 128 characters, empty where there is no such service.
+   */
+  default Optional<String> remoteId() {
+    return Optional.empty();
+  }
 
   /** Returns the languages it has an interpreter for, as far as is known without starting one. */
   Set<ExecutionSpec.Language> languages();

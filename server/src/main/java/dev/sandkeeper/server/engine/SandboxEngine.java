@@ -79,12 +79,13 @@ public interface SandboxEngine extends AutoCloseable {
 
   /**
    * Returns what it has itself on record of a sandbox that ended: not what this server told it or
-   * counted, but what the engine would bill by.
+   * counted, but what the engine would bill by. Any engine object of the same account can say.
    *
+   * @param remoteId what {@link EngineSandbox#remoteId} returned
    * @return empty when it keeps no records, or does not have all of this one yet
    * @throws EngineException {@code UNAVAILABLE} when the engine cannot say
    */
-  Optional<EngineRecord> record(SandboxId id);
+  Optional<EngineRecord> record(String remoteId);
 
   /**
    * Returns where this engine object runs its sandboxes, in words by which others of its kind tell

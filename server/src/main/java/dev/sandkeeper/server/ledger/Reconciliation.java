@@ -9,6 +9,7 @@ import java.util.Optional;
 /**
  * What was billed of a sandbox that ended, beside what its engine has on record of it.
  *
+ * @param remoteId what the service behind the engine calls it; empty where that is not known
  * @param billed how long it was billed as running, pauses left out
  * @param reported what the engine has on record; empty where it has nothing
  * @param tolerance by how much both may differ
@@ -18,6 +19,7 @@ public record Reconciliation(
     SandboxId sandboxId,
     TenantId tenantId,
     String engine,
+    Optional<String> remoteId,
     Duration billed,
     Optional<Reported> reported,
     Duration tolerance,

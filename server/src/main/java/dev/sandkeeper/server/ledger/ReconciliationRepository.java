@@ -15,10 +15,16 @@ public interface ReconciliationRepository {
   /**
    * A sandbox that the caller is to compare, and nobody else.
    *
+   * @param remoteId what the service behind the engine calls it; empty where that is not known
    * @param billed how long it was billed as running, pauses left out
    * @param endTime when it ended
    */
-  record Claimed(SandboxId sandboxId, TenantId tenantId, Duration billed, Instant endTime) {}
+  record Claimed(
+      SandboxId sandboxId,
+      TenantId tenantId,
+      Optional<String> remoteId,
+      Duration billed,
+      Instant endTime) {}
 
   /**
    * Which sandboxes a claim is for.

@@ -87,6 +87,7 @@ public final class Reconciler {
                 sandbox.sandboxId(),
                 sandbox.tenantId(),
                 engine.name(),
+                sandbox.remoteId(),
                 sandbox.billed(),
                 reported,
                 settings.tolerance(),
@@ -103,7 +104,7 @@ public final class Reconciler {
   private static Optional<Reconciliation.Reported> ask(SandboxEngine engine, Claimed sandbox) {
     Optional<EngineRecord> found;
     try {
-      found = engine.record(sandbox.sandboxId());
+      found = sandbox.remoteId().flatMap(engine::record);
     } catch (EngineException e) {
       if (e.kind() == EngineException.Kind.UNAVAILABLE) {
         throw e;

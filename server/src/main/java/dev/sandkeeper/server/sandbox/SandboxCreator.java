@@ -259,7 +259,7 @@ public final class SandboxCreator {
     try {
       SandboxNetwork.open(gateway, running, engineSandbox);
       transactions.run(transaction -> {
-        if (!repository.start(transaction, running.sandboxId(), running.generation(), startTime)) {
+        if (!repository.start(transaction, running, startTime, engineSandbox.remoteId())) {
           throw SandkeeperException.of(
                   ErrorReason.CONCURRENT_CHANGE, "The sandbox was given up while it started.")
               .with("sandboxId", running.sandboxId());

@@ -42,8 +42,14 @@ public interface SandboxRepository {
   /** Adds a PENDING sandbox. */
   void insert(Transaction transaction, Sandbox sandbox, RequestKey requestKey);
 
-  /** Makes a PENDING sandbox RUNNING; says whether it was PENDING. */
-  boolean start(Transaction transaction, SandboxId sandboxId, long generation, Instant startTime);
+  /**
+   * Makes a PENDING sandbox RUNNING.
+   *
+   * @param remoteId what the service behind its engine calls it, if there is one
+   * @return whether it was PENDING, in this generation
+   */
+  boolean start(
+      Transaction transaction, Sandbox sandbox, Instant startTime, Optional<String> remoteId);
 
   /**
    * Makes a PENDING sandbox one of another engine.

@@ -2,6 +2,7 @@ package dev.sandkeeper.server.store;
 
 import static dev.sandkeeper.jooq.Tables.RECONCILIATION;
 import static dev.sandkeeper.jooq.Tables.RECONCILIATION_CLAIM;
+import static dev.sandkeeper.jooq.Tables.SANDBOX;
 
 import dev.sandkeeper.server.base.Page;
 import dev.sandkeeper.server.base.SandboxId;
@@ -37,6 +38,7 @@ final class JooqReconciliationRepository implements ReconciliationRepository {
             new Claimed(
                 new SandboxId(row.getSandboxId()),
                 new TenantId(row.getTenantId()),
+                Optional.ofNullable(row.getRemoteId()),
                 Duration.ofMillis(row.getBilledMs()),
                 row.getEndTime()));
   }
@@ -83,6 +85,7 @@ final class JooqReconciliationRepository implements ReconciliationRepository {
                 RECONCILIATION.SANDBOX_ID,
                 RECONCILIATION.TENANT_ID,
                 RECONCILIATION.ENGINE,
+                SANDBOX.REMOTE_ID,
                 RECONCILIATION.BILLED_MS,
                 RECONCILIATION.REPORTED_MS,
                 RECONCILIATION.REPORTED_START_TIME,
@@ -90,6 +93,8 @@ final class JooqReconciliationRepository implements ReconciliationRepository {
                 RECONCILIATION.TOLERANCE_MS,
                 RECONCILIATION.CHECK_TIME)
             .from(RECONCILIATION)
+            .join(SANDBOX)
+            .on(SANDBOX.SANDBOX_ID.eq(RECONCILIATION.SANDBOX_ID))
             .where(conditions)
             .orderBy(RECONCILIATION.CHECK_TIME.desc(), RECONCILIATION.SANDBOX_ID.desc())
             .limit(page.size() + 1)
@@ -103,6 +108,7 @@ final class JooqReconciliationRepository implements ReconciliationRepository {
         new SandboxId(row.get(RECONCILIATION.SANDBOX_ID)),
         new TenantId(row.get(RECONCILIATION.TENANT_ID)),
         row.get(RECONCILIATION.ENGINE),
+        Optional.ofNullable(row.get(SANDBOX.REMOTE_ID)),
         Duration.ofMillis(row.get(RECONCILIATION.BILLED_MS)),
         Optional.ofNullable(row.get(RECONCILIATION.REPORTED_MS))
             .map(millis ->

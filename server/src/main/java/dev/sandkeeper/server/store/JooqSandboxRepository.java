@@ -125,12 +125,13 @@ final class JooqSandboxRepository implements SandboxRepository {
 
   @Override
   public boolean start(
-      Transaction transaction, SandboxId sandboxId, long generation, Instant startTime) {
+      Transaction transaction, Sandbox sandbox, Instant startTime, Optional<String> remoteId) {
     return JooqTransaction.contextOf(transaction)
             .update(SANDBOX)
             .set(SANDBOX.STATE, SandboxState.RUNNING.name())
             .set(SANDBOX.START_TIME, startTime)
-            .where(is(sandboxId, generation, SandboxState.PENDING))
+            .set(SANDBOX.REMOTE_ID, remoteId.orElse(null))
+            .where(is(sandbox.sandboxId(), sandbox.generation(), SandboxState.PENDING))
             .execute()
         == 1;
   }

@@ -26,7 +26,7 @@ public final class FakeEngine implements SandboxEngine {
 
   private final String name;
   private final FakeCloud cloud;
-  private final Map<SandboxId, EngineRecord> records = new ConcurrentHashMap<>();
+  private final Map<String, EngineRecord> records = new ConcurrentHashMap<>();
   private final Map<Call, RuntimeException> failures = new ConcurrentHashMap<>();
   private final Map<Call, AtomicInteger> calls = new EnumMap<>(Call.class);
   private volatile boolean losesAnswers;
@@ -79,7 +79,7 @@ public final class FakeEngine implements SandboxEngine {
 
   /** Has a sandbox on record from now on. */
   public void record(SandboxId id, EngineRecord record) {
-    records.put(id, record);
+    records.put(FakeSandbox.remoteId(id), record);
   }
 
   /** Does again what it is asked for. */
@@ -127,9 +127,9 @@ public final class FakeEngine implements SandboxEngine {
   }
 
   @Override
-  public Optional<EngineRecord> record(SandboxId id) {
+  public Optional<EngineRecord> record(String remoteId) {
     count(Call.RECORD);
-    return Optional.ofNullable(records.get(id));
+    return Optional.ofNullable(records.get(remoteId));
   }
 
   @Override

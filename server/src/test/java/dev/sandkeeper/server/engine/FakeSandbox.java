@@ -4,6 +4,7 @@ import dev.sandkeeper.server.base.SandboxId;
 import java.nio.channels.SocketChannel;
 import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.Consumer;
 
@@ -31,6 +32,16 @@ public final class FakeSandbox implements EngineSandbox {
   @Override
   public long generation() {
     return spec.generation();
+  }
+
+  /** Returns what the cloud of its engine calls a sandbox. */
+  public static String remoteId(SandboxId id) {
+    return "cloud-" + id;
+  }
+
+  @Override
+  public Optional<String> remoteId() {
+    return Optional.of(remoteId(id()));
   }
 
   @Override

@@ -13,6 +13,7 @@ import dev.sandkeeper.server.base.IdGenerator;
 import dev.sandkeeper.server.base.Page;
 import dev.sandkeeper.server.base.SandboxId;
 import dev.sandkeeper.server.base.TenantId;
+import dev.sandkeeper.server.engine.FakeSandbox;
 import dev.sandkeeper.server.engine.UsageReading;
 import dev.sandkeeper.server.store.JooqTransactions;
 import dev.sandkeeper.server.store.LedgerRepositories;
@@ -194,6 +195,7 @@ final class Books {
         .update(SANDBOX)
         .set(SANDBOX.STATE, "RUNNING")
         .set(SANDBOX.START_TIME, now)
+        .set(SANDBOX.REMOTE_ID, FakeSandbox.remoteId(wish.sandboxId()))
         .set(SANDBOX.EXPIRE_TIME, now.plus(wish.timeout()))
         .where(SANDBOX.SANDBOX_ID.eq(wish.sandboxId().value()), SANDBOX.STATE.eq("PENDING"))
         .execute();

@@ -17,6 +17,7 @@ import dev.sandkeeper.server.engine.EngineRecord;
 import dev.sandkeeper.server.engine.Engines;
 import dev.sandkeeper.server.engine.FakeEngine;
 import dev.sandkeeper.server.engine.FakeEngine.Call;
+import dev.sandkeeper.server.engine.FakeSandbox;
 import dev.sandkeeper.server.sandbox.Reconciler;
 import dev.sandkeeper.server.store.LedgerRepositories;
 import dev.sandkeeper.server.store.database.DatabaseExtension;
@@ -95,6 +96,7 @@ final class ReconcilerTest {
                 sandbox,
                 tenant,
                 engine.name(),
+                Optional.of(FakeSandbox.remoteId(sandbox)),
                 Duration.ofMillis(30_123),
                 Optional.of(
                     new Reconciliation.Reported(
@@ -291,6 +293,7 @@ final class ReconcilerTest {
             first.sandboxId(),
             tenant,
             engine.name(),
+            first.remoteId(),
             first.billed(),
             Optional.of(
                 new Reconciliation.Reported(Duration.ofSeconds(50), NOON, NOON.plusSeconds(60))),
@@ -301,6 +304,7 @@ final class ReconcilerTest {
             first.sandboxId(),
             tenant,
             engine.name(),
+            first.remoteId(),
             first.billed(),
             Optional.empty(),
             TOLERANCE,

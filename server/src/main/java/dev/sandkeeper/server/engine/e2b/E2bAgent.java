@@ -38,6 +38,7 @@ final class E2bAgent {
       List.of(Language.JAVASCRIPT, Language.TYPESCRIPT, Language.JAVA, Language.R);
 
   private static final int MAX_SAID_BYTES = 4 * 1024;
+  private static final int MAX_LOG_BYTES = 400;
 
   /** In many images Python is not where the system's own programs are. */
   static final String PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n";
@@ -165,9 +166,9 @@ final class E2bAgent {
     return languages;
   }
 
-  /** Returns the end of what the agent wrote of itself, for when it does not dial. */
+  /** Returns the end of what the agent wrote of itself, for when it does not answer. */
   String log(Envd envd) {
-    String script = "tail -c " + MAX_SAID_BYTES + " " + LOG;
+    String script = PATH + "tail -c " + MAX_LOG_BYTES + " " + LOG;
     return run(envd, List.of("-c", script), "sandkeeper-log", "").output();
   }
 

@@ -53,9 +53,6 @@ public final class E2bEngine implements SandboxEngine {
 
   private static final String SAVED = "sandbox";
 
-  /** No sandbox has such an id. */
-  private static final String REMOTE_IDS = "remote-ids";
-
   /** In the agent's words. */
   private static final String KERNEL = "linux";
 
@@ -71,7 +68,6 @@ public final class E2bEngine implements SandboxEngine {
   private final E2bEngineSettings settings;
   private final E2bPlace place;
   private final SocketOwner owner;
-  private final RemoteIds remoteIds;
   private final HttpCalls http;
   private final ControlApi control;
   private final E2bAgent agent;
@@ -99,7 +95,6 @@ public final class E2bEngine implements SandboxEngine {
           settings.stateFolder(), PosixFilePermissions.fromString("rwx------"));
       place = E2bPlace.of(settings.api().apiUrl(), settings.stateFolder());
       owner = SocketOwner.ofThisProcess(settings.stateFolder());
-      remoteIds = new RemoteIds(settings.stateFolder().resolve(REMOTE_IDS), InstantSource.system());
     } catch (IOException | UncheckedIOException e) {
       throw new EngineException(
           EngineException.Kind.UNAVAILABLE,
@@ -172,7 +167,7 @@ public final class E2bEngine implements SandboxEngine {
     E2bSandbox sandbox = sandbox(spec, session, folder, languages);
     boolean ready = false;
     try {
-      sandbox.begin(session, spec, () -> {});
+      sandbox.begin(session, spec, () -> {}, () -> agentLog(session));
       ready = true;
     } finally {
       if (!ready) {
@@ -192,7 +187,8 @@ public final class E2bEngine implements SandboxEngine {
         .name("e2b-begin-" + spec.id())
         .start(() -> {
           try {
-            sandbox.begin(session, spec, () -> prove(session, spec));
+            sandbox.begin(
+                session, spec, () -> prove(session, spec), () -> agentLog(session));
           } catch (RuntimeException e) {
             // What changed is seen by the next one, which waits for it.
             proved.remove(template(spec));
@@ -231,6 +227,14 @@ public final class E2bEngine implements SandboxEngine {
       throw new EngineException(EngineException.Kind.FAILED, "interrupted", e);
     } finally {
       start.cancel(true);
+    }
+  }
+
+  private String agentLog(Session session) {
+    try {
+      return HttpCalls.line(agent.log(new Envd(settings.api(), http, session))).strip();
+    } catch (E2bException e) {
+      return "what cannot be read: " + e.getMessage();
     }
   }
 
@@ -359,8 +363,6 @@ public final class E2bEngine implements SandboxEngine {
       SandboxSpec spec, Session session, Path folder, Set<Language> languages) {
     SavedSandbox saved = new SavedSandbox(folder.resolve(SAVED), InstantSource.system());
     saved.begin(languages, spec.paid());
-    // Here already: E2B may end it without anybody being there.
-    remoteIds.add(spec.id(), session.sandboxId());
     return sandbox(spec.id(), spec.generation(), session, folder, saved);
   }
 
@@ -375,9 +377,9 @@ public final class E2bEngine implements SandboxEngine {
         owner,
         patience,
         saved,
+        remoteId,
         gone -> new RemoteHandle(control, http, settings.api(), remoteId, folder, gone),
         () -> {
-          remoteIds.add(id, remoteId);
           running.remove(id);
           remove(folder);
         });
@@ -484,7 +486,6 @@ public final class E2bEngine implements SandboxEngine {
       boolean any = false;
       for (RemoteSandbox found : instances(where, id)) {
         any |= control.kill(found.sandboxId());
-        remoteIds.add(id, found.sandboxId());
       }
       return any;
     } catch (E2bException e) {
@@ -499,11 +500,9 @@ public final class E2bEngine implements SandboxEngine {
   }
 
   @Override
-  public Optional<EngineRecord> record(SandboxId id) {
+  public Optional<EngineRecord> record(String remoteId) {
     try {
-      return remoteIds
-          .remoteId(id)
-          .flatMap(remoteId -> SessionTimes.fold(control.events(remoteId)));
+      return SessionTimes.fold(control.events(remoteId));
     } catch (E2bException e) {
       throw E2bFailures.of("E2B does not tell how long a sandbox ran", e);
     }
@@ -532,7 +531,6 @@ public final class E2bEngine implements SandboxEngine {
    */
   @Override
   public void check() {
-    remoteIds.forgetOld();
     try {
       var ignored = control.within(CHECK_TIME).list(Map.of(E2bPlace.OWNER, "nobody"));
     } catch (E2bException e) {

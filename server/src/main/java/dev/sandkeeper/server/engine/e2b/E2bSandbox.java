@@ -27,11 +27,13 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -60,6 +62,7 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
   private final SandboxId id;
   private final long generation;
   private final E2bEngineSettings settings;
+  private final String remoteId;
   private final RemoteHandle remote;
   private final SavedSandbox saved;
   private final Set<Language> languages;
@@ -74,8 +77,11 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
   /** Told once nothing of it is left. */
   private final Runnable removed;
 
-  /** Held while the sandbox is ended, paused, resumed, rotated or renewed, by turns. */
+  /** Held while the sandbox is ended, paused, resumed, rotated or kept, by turns. */
   private final ReentrantLock ending = new ReentrantLock();
+
+  /** Whether E2B is still to be told of a renewal. */
+  private final AtomicBoolean renewed = new AtomicBoolean();
 
   /** Completed once its agent has answered for the first time, or will not. */
   private final CompletableFuture<Boolean> begun = new CompletableFuture<>();
@@ -101,6 +107,7 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
    * Begins to listen for the agent; it is yet to be reached.
    *
    * @param folder of the sockets and what is remembered
+   * @param remoteId E2B's id of it
    * @param remote makes the handle on what runs at E2B, given who is to be told when it is gone
    * @param removed told once nothing of it is left
    */
@@ -112,12 +119,14 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
       SocketOwner owner,
       Patience patience,
       SavedSandbox saved,
+      String remoteId,
       Function<Runnable, RemoteHandle> remote,
       Runnable removed) {
     this.id = id;
     this.generation = generation;
     this.settings = settings;
     this.saved = saved;
+    this.remoteId = remoteId;
     this.languages = saved.languages();
     this.removed = removed;
     paidEnd = new Alarm(patience.timer(), "e2b-paid-end");
@@ -140,6 +149,11 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
   }
 
   @Override
+  public Optional<String> remoteId() {
+    return Optional.of(remoteId);
+  }
+
+  @Override
   public Set<Language> languages() {
     return languages;
   }
@@ -148,9 +162,11 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
    * Starts the agent of what was created, links up with it and waits for it.
    *
    * @param startAgent puts it into the sandbox
+   * @param agentLog returns what the agent wrote of itself
    * @throws EngineException when it cannot be started, or does not answer in time
    */
-  void begin(Session session, SandboxSpec spec, Runnable startAgent) {
+  void begin(
+      Session session, SandboxSpec spec, Runnable startAgent, Supplier<String> agentLog) {
     synchronized (this) {
       created = Optional.of(spec);
     }
@@ -161,7 +177,10 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
       if (!guest.awaitAgent(settings.startTimeout())) {
         throw new EngineException(
             EngineException.Kind.FAILED,
-            "the sandbox's agent did not answer within " + settings.startTimeout());
+            "the sandbox's agent did not answer within "
+                + settings.startTimeout()
+                + ", and wrote: "
+                + agentLog.get());
       }
       guest.getReady();
       saved.setBegun();
@@ -261,7 +280,7 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
       rotating = true;
       saved.rotating(true);
       remote.pause();
-      var _ = remote.resume(saved.left());
+      var _ = remote.resume(requirePaid());
       saved.rotating(false);
       awaitConnected(settings.startTimeout());
       logger.atInfo().addKeyValue("sandbox_id", id).log("The session at E2B was begun anew");
@@ -273,11 +292,14 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
           .setCause(e)
           .log("The session at E2B could not be begun anew yet");
       reachOrEnd();
-      sessionEnd.in(ROTATION_AGAIN, this::rotate);
+      if (!isOver()) {
+        sessionEnd.in(ROTATION_AGAIN, this::rotate);
+      }
     } finally {
       rotating = false;
       ending.unlock();
     }
+    tryToKeepRenewed();
   }
 
   @Override
@@ -306,22 +328,58 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
     if (!paid.isPositive()) {
       throw new IllegalArgumentException("paid: " + paid + " (expected: > 0)");
     }
-    // Before the lock: a sandbox that is being ended holds it for its grace.
     requireRunning();
-    ending.lock();
-    try {
-      requireRunning();
-      if (!paused) {
-        remote.keep(paid);
+    saved.paid(paid);
+    watchPaidTime();
+    renewed.set(true);
+    keepRenewed();
+  }
+
+  /**
+   * Has E2B keep to the paid time, if that has changed. Waits for nobody: to pause or to rotate
+   * takes E2B up to minutes, and who does so calls this when it is done.
+   *
+   * @throws EngineException when it has ended, or E2B does not do so
+   */
+  private void keepRenewed() {
+    while (renewed.get() && ending.tryLock()) {
+      try {
+        if (renewed.getAndSet(false)) {
+          requireRunning();
+          if (!paused) {
+            remote.keep(requirePaid());
+            guest.renew(AGENT_LIFE);
+          }
+        }
+      } finally {
+        ending.unlock();
       }
-      saved.paid(paid);
-      if (!paused) {
-        guest.renew(AGENT_LIFE);
-      }
-      watchPaidTime();
-    } finally {
-      ending.unlock();
     }
+  }
+
+  /** The same for who was doing something else: what fails is tried at the next renewal. */
+  private void tryToKeepRenewed() {
+    try {
+      keepRenewed();
+    } catch (EngineException e) {
+      logger
+          .atWarn()
+          .addKeyValue("sandbox_id", id)
+          .setCause(e)
+          .log("E2B was not told how long the sandbox is paid for");
+    }
+  }
+
+  /** Returns what is left of the paid time; ends the sandbox when that is nothing. */
+  private Duration requirePaid() {
+    Duration left = saved.left();
+    if (left.isZero()) {
+      // The alarm is about to do the same; nothing of it is to run unpaid.
+      end(SandboxEnd.Reason.PAID_TIME_OVER);
+      throw new EngineException(
+          EngineException.Kind.FAILED, "the sandbox has ended: its paid time is over");
+    }
+    return left;
   }
 
   @Override
@@ -340,6 +398,7 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
       return UsageReading.NOTHING;
     } finally {
       ending.unlock();
+      tryToKeepRenewed();
     }
   }
 
@@ -366,7 +425,7 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
         return;
       }
       if (remote.exists()) {
-        boolean anew = remote.resume(saved.left());
+        boolean anew = remote.resume(requirePaid());
         saved.rotating(false);
         if (anew) {
           watchSession(Duration.ZERO);
@@ -384,6 +443,7 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
     } finally {
       ending.unlock();
     }
+    tryToKeepRenewed();
   }
 
   @Override
@@ -392,23 +452,17 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
     ending.lock();
     try {
       requireRunning();
-      if (!paused) {
-        return;
+      if (paused) {
+        goOn();
       }
-      if (unpaid()) {
-        // The alarm is about to do the same; nothing of it is to run unpaid.
-        end(SandboxEnd.Reason.PAID_TIME_OVER);
-        throw new EngineException(
-            EngineException.Kind.FAILED, "the sandbox has ended: its paid time is over");
-      }
-      goOn();
     } finally {
       ending.unlock();
     }
+    tryToKeepRenewed();
   }
 
   private void goOn() {
-    var _ = remote.resume(saved.left());
+    var _ = remote.resume(requirePaid());
     paused = false;
     awaitConnected(settings.startTimeout());
     guest.getReady();
@@ -446,7 +500,7 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
   private void askToStop(Duration grace) {
     long limit = System.nanoTime() + grace.toNanos();
     try {
-      if (paused) {
+      if (paused && !unpaid()) {
         goOn();
       }
       if (!guest.connected()) {

@@ -112,13 +112,6 @@ final class Envd {
     return stream("Start", user, message);
   }
 
-  /** Follows a process from now on; what it wrote before is not told. */
-  ProcessStream connect(String tag) {
-    ObjectNode message = Json.object();
-    message.putObject("process").put("tag", tag);
-    return stream("Connect", "root", message);
-  }
-
   /** Returns the processes that the daemon started and that run. */
   List<RunningProcess> list() {
     String what = "Process/List";
@@ -141,11 +134,6 @@ final class Envd {
     ObjectNode message = selected(pid);
     message.putObject("input").put("stdin", Base64.getEncoder().encodeToString(bytes));
     call("SendInput", message);
-  }
-
-  /** Ends a process's standard input. */
-  void closeStdin(long pid) {
-    call("CloseStdin", selected(pid));
   }
 
   /** What the daemon can send; there are no others. */
@@ -196,17 +184,6 @@ final class Envd {
             .build();
     HttpRequest request = HttpRequest.of(headers, HttpData.wrap(body.toByteArray()));
     http.call(target, "POST /files", request, timeout);
-  }
-
-  /** Returns whether the daemon answers. */
-  boolean healthy() {
-    HttpRequest request = HttpRequest.of(headers(HttpMethod.GET, "/health").build());
-    try {
-      http.call(target, "GET /health", request, timeout);
-      return true;
-    } catch (E2bException e) {
-      return false;
-    }
   }
 
   private AggregatedHttpResponse call(String method, JsonNode message) {

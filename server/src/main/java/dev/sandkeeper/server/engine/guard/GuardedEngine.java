@@ -34,7 +34,8 @@ import org.slf4j.LoggerFactory;
 /**
  * An engine behind a circuit breaker and a bound of starts. While its calls fail because it cannot
  * work, or a check says so, they are refused at once, as {@code UNAVAILABLE}; that one sandbox
- * failed says nothing of the engine.
+ * failed says nothing of the engine. What ends a sandbox is let through always: trying costs less
+ * than one that goes on running.
  */
 public final class GuardedEngine implements SandboxEngine, EngineMonitor {
   private static final Logger logger = LoggerFactory.getLogger(GuardedEngine.class);
@@ -193,8 +194,8 @@ public final class GuardedEngine implements SandboxEngine, EngineMonitor {
   }
 
   @Override
-  public Optional<EngineRecord> record(SandboxId id) {
-    return guarded(() -> engine.record(id));
+  public Optional<EngineRecord> record(String remoteId) {
+    return guarded(() -> engine.record(remoteId));
   }
 
   @Override
@@ -218,7 +219,7 @@ public final class GuardedEngine implements SandboxEngine, EngineMonitor {
 
   @Override
   public Optional<UsageReading> destroy(SandboxId id) {
-    return guarded(() -> engine.destroy(id));
+    return engine.destroy(id);
   }
 
   @Override
@@ -228,7 +229,7 @@ public final class GuardedEngine implements SandboxEngine, EngineMonitor {
 
   @Override
   public RemoteEnd end(SandboxId id, String place) {
-    return guarded(() -> engine.end(id, place));
+    return engine.end(id, place);
   }
 
   @Override

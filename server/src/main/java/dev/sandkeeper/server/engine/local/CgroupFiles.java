@@ -65,6 +65,22 @@ final class CgroupFiles {
   }
 
   /**
+   * Has a group go after the others beside it, or as they do.
+   *
+   * @param weightFile for kernels that know no idle groups
+   * @param weight what groups weigh
+   */
+  static void giveWay(Path group, boolean gives, String weightFile, int weight)
+      throws IOException {
+    Path idle = group.resolve("cpu.idle");
+    if (Files.exists(idle)) {
+      write(idle, gives ? 1 : 0);
+    } else {
+      write(group.resolve(weightFile), gives ? weight / 8 : weight);
+    }
+  }
+
+  /**
    * Writes to a file of the kernel's. Never makes one: in a wrong folder that would seem to work.
    */
   static void write(Path file, Object value) throws IOException {

@@ -25,7 +25,6 @@ record CgroupV1(Path root, String path) implements Cgroup {
   /** What groups have by default. */
   private static final int SHARES = 1024;
 
-  private static final int FEWER_SHARES = SHARES / 8;
   private static final long NANOS_PER_MICRO = 1_000;
 
   @Override
@@ -110,10 +109,10 @@ record CgroupV1(Path root, String path) implements Cgroup {
   }
 
   @Override
-  public void weighLess(boolean less) throws IOException {
+  public void giveWay(boolean gives) throws IOException {
     // Its range's group is the one that stands beside those of other sandboxes.
     Path range = Objects.requireNonNull(folder("cpu").getParent());
-    CgroupFiles.write(range.resolve("cpu.shares"), less ? FEWER_SHARES : SHARES);
+    CgroupFiles.giveWay(range, gives, "cpu.shares", SHARES);
   }
 
   @Override

@@ -17,7 +17,6 @@ record CgroupV2(Path folder) implements Cgroup {
   /** What groups have by default. */
   private static final int WEIGHT = 100;
 
-  private static final int LESS_WEIGHT = WEIGHT / 8;
 
   @Override
   public List<Path> make(GroupLimits limits) throws IOException {
@@ -74,10 +73,10 @@ record CgroupV2(Path folder) implements Cgroup {
   public void limitSocketMemory(long bytes) {}
 
   @Override
-  public void weighLess(boolean less) throws IOException {
+  public void giveWay(boolean gives) throws IOException {
     // Its range's group is the one that stands beside those of other sandboxes.
     Path range = Objects.requireNonNull(folder.getParent());
-    CgroupFiles.write(range.resolve("cpu.weight"), less ? LESS_WEIGHT : WEIGHT);
+    CgroupFiles.giveWay(range, gives, "cpu.weight", WEIGHT);
   }
 
   @Override

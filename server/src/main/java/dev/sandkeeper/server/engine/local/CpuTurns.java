@@ -14,9 +14,10 @@ import org.slf4j.LoggerFactory;
  * Lets sandboxes that use little processor time go before those that use much, so that a short
  * execution does not wait for its turn behind a neighbour that spins.
  *
- * <p>A sandbox that used more than three quarters of its fair share since the last look weighs less
- * until the next. The others cannot take away what is due to it by that: together they ask for less
- * than their own shares. All that use much weigh the same, as do all that use little.
+ * <p>A sandbox that used more than three quarters of its fair share since the last look gives way
+ * until it uses little. The others cannot take away what is due to it by that: together they ask
+ * for less than their own shares. All that use much go alike, as do all that use little; one that
+ * others of the machine leave nothing to uses little, and goes as all do.
  */
 final class CpuTurns {
 
@@ -27,6 +28,9 @@ final class CpuTurns {
 
   /** Which part of a fair share is much. */
   private static final double MUCH = 0.75;
+
+  /** Which part of a fair share is little. */
+  private static final double LITTLE = 0.05;
 
   private static final double NANOS_PER_MICRO = 1_000;
 
@@ -40,7 +44,7 @@ final class CpuTurns {
    *
    * @param cpuMicros processor time used since it began
    * @param used since the look before, as a part of one processor
-   * @param busy whether it was told to weigh less; empty when it was told nothing
+   * @param busy whether it was told to give way; empty when it was told nothing
    */
   private record Look(long cpuMicros, double used, Optional<Boolean> busy) {}
 
@@ -56,7 +60,7 @@ final class CpuTurns {
     lastNanos = nanoTime.getAsLong();
   }
 
-  /** Looks at all sandboxes that run, and weighs them anew. */
+  /** Looks at all sandboxes that run, and says anew which of them give way. */
   void look(Map<SandboxId, Cgroup> cgroups) {
     long now = nanoTime.getAsLong();
     double micros = Math.max(1, (now - lastNanos) / NANOS_PER_MICRO);
@@ -71,10 +75,11 @@ final class CpuTurns {
             }));
     long active = looks.values().stream().filter(look -> look.used > IDLE).count();
     // One processor is what a single process takes.
-    double much = MUCH * Math.min(1, (double) processors / Math.max(1, active));
+    double fair = Math.min(1, (double) processors / Math.max(1, active));
     looks.replaceAll((id, look) -> {
       Cgroup cgroup = Objects.requireNonNull(cgroups.get(id));
-      return weigh(id, cgroup, look, look.used > much || staysBusy(cgroup, look));
+      double much = look.busy.orElse(false) ? LITTLE : MUCH;
+      return turn(id, cgroup, look, look.used > much * fair || staysBusy(cgroup, look));
     });
   }
 
@@ -83,16 +88,16 @@ final class CpuTurns {
     return look.used == 0 && look.busy.orElse(false) && cgroup.freezer().isOn();
   }
 
-  private static Look weigh(SandboxId id, Cgroup cgroup, Look look, boolean busy) {
+  private static Look turn(SandboxId id, Cgroup cgroup, Look look, boolean busy) {
     if (look.busy.equals(Optional.of(busy))) {
       return look;
     }
     try {
-      cgroup.weighLess(busy);
+      cgroup.giveWay(busy);
       return new Look(look.cpuMicros, look.used, Optional.of(busy));
     } catch (IOException e) {
       // As when it has just ended. Otherwise it is tried again.
-      logger.atDebug().addKeyValue("sandbox_id", id).setCause(e).log("Cannot weigh a sandbox");
+      logger.atDebug().addKeyValue("sandbox_id", id).setCause(e).log("Cannot say whether a sandbox gives way");
       return look;
     }
   }

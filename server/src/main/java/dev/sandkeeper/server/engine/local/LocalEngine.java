@@ -171,7 +171,7 @@ public final class LocalEngine implements SandboxEngine {
   }
 
   @Override
-  public Optional<EngineRecord> record(SandboxId id) {
+  public Optional<EngineRecord> record(String remoteId) {
     return Optional.empty();
   }
 

@@ -295,6 +295,27 @@ class E2bFailureTest {
   }
 
   @Test
+  void aRenewalDoesNotWaitForWhatTakesLongAndIsNotForgotten() throws Exception {
+    engine.close();
+    engine = new E2bEngine(E2bFixture.settings(peer, stateFolder, Duration.ofSeconds(3)));
+    EngineSandbox sandbox = engine.create(E2bFixture.spec(LONG));
+    assertThat(Requests.run(sandbox, Requests.bash("true")).await().exitCode()).hasValue(0);
+    peer.fault("delay", "/pause$", "ms", 5000);
+    await().atMost(20, TimeUnit.SECONDS).until(() -> asked("/pause") > 0);
+
+    sandbox.renew(LONG);
+
+    assertThat(asked("/connect")).isZero();
+    assertThat(asked("/timeout")).isZero();
+    await().atMost(20, TimeUnit.SECONDS).until(() -> asked("/timeout") > 0);
+    assertThat(Requests.run(sandbox, Requests.bash("echo on")).stdout()).isEqualTo("on\n");
+  }
+
+  private long asked(String what) {
+    return peer.requests().stream().filter(seen -> seen.path().endsWith(what)).count();
+  }
+
+  @Test
   void whatE2bHasOnRecordIsTold() throws Exception {
     engine.close();
     engine = new E2bEngine(E2bFixture.settings(peer, stateFolder, LONG, "e2b.app"));
@@ -305,8 +326,19 @@ class E2bFailureTest {
     sandbox.destroy(Duration.ZERO);
 
     assertThat(engine.keepsRecords()).isTrue();
-    assertThat(engine.record(sandbox.id()).orElseThrow().ran())
+    assertThat(engine.record(sandbox.remoteId().orElseThrow()).orElseThrow().ran())
         .isBetween(Duration.ofSeconds(1), Duration.ofSeconds(30));
+  }
+
+  @Test
+  void whatE2bHasOnRecordIsToldToEveryServer(@TempDir Path other) {
+    EngineSandbox sandbox = engine.create(E2bFixture.spec(LONG));
+    sandbox.destroy(Duration.ZERO);
+
+    try (E2bEngine second =
+        new E2bEngine(E2bFixture.settings(peer, other, LONG, "e2b.app"))) {
+      assertThat(second.record(sandbox.remoteId().orElseThrow())).isPresent();
+    }
   }
 
   @Test

@@ -196,7 +196,6 @@ final class EnvdTest {
       assertThat(envd.list())
           .containsExactly(new Envd.RunningProcess(7, "t"), new Envd.RunningProcess(8, ""));
       envd.sendInput(7, "hello".getBytes(UTF_8));
-      envd.closeStdin(7);
       assertThat(envd.sendSignal(7, Envd.Signal.SIGKILL)).isTrue();
 
       assertThat(server.requests())
@@ -205,7 +204,6 @@ final class EnvdTest {
               "/process.Process/List {}",
               "/process.Process/SendInput"
                   + " {\"process\":{\"pid\":7},\"input\":{\"stdin\":\"aGVsbG8=\"}}",
-              "/process.Process/CloseStdin {\"process\":{\"pid\":7}}",
               "/process.Process/SendSignal"
                   + " {\"process\":{\"pid\":7},\"signal\":\"SIGNAL_SIGKILL\"}");
       assertThat(server.requests())
@@ -217,17 +215,16 @@ final class EnvdTest {
   }
 
   @Test
-  void connectFollowsATag() throws Exception {
+  void aStreamMayEndWithAnError() throws Exception {
     try (StubServer server =
         new StubServer((_, out) -> {
           writeHead(out);
           writeChunk(out, stream(List.of(), "{\"error\":{\"code\":\"not_found\"}}"));
           out.write("0\r\n\r\n".getBytes(UTF_8));
         })) {
-      ProcessStream stream = envd(server).connect("t");
+      ProcessStream stream = envd(server).start(COMMAND, "root", "t", false);
 
       assertThat(failure(stream::next).kind()).isEqualTo(E2bException.Kind.NOT_FOUND);
-      assertThat(server.requests().getFirst().text()).endsWith("{\"process\":{\"tag\":\"t\"}}");
     }
   }
 
@@ -279,7 +276,6 @@ final class EnvdTest {
       assertThat(start).hasMessageStartingWith("Process/Start: " + status);
       assertThat(start.getMessage()).doesNotContain("the-token");
       assertThat(server.requests()).hasSize(2);
-      assertThat(envd.healthy()).isFalse();
     }
   }
 

@@ -13,6 +13,8 @@ import dev.sandkeeper.server.engine.EngineRecord;
 import dev.sandkeeper.server.engine.EngineSandbox;
 import dev.sandkeeper.server.engine.FakeEngine;
 import dev.sandkeeper.server.engine.FakeEngine.Call;
+import dev.sandkeeper.server.engine.FakeSandbox;
+import dev.sandkeeper.server.engine.RemoteEnd;
 import dev.sandkeeper.server.engine.Requests;
 import dev.sandkeeper.server.telemetry.EngineInstruments;
 import java.time.Duration;
@@ -41,18 +43,29 @@ final class GuardedEngineTest {
   @Test
   void anEngineWhoseCallsFailIsLeftAlone() {
     engine.fail(Call.LIST, EngineException.Kind.UNAVAILABLE);
-    engine.fail(Call.DESTROY, EngineException.Kind.UNAVAILABLE);
+    engine.fail(Call.ADOPT, EngineException.Kind.UNAVAILABLE);
     for (int i = 0; i < 2; i++) {
       assertThatThrownBy(guarded::list).hasMessage("LIST fails, as it is told");
-      assertThatThrownBy(() -> guarded.destroy(ID)).hasMessage("DESTROY fails, as it is told");
+      assertThatThrownBy(() -> guarded.adopt(ID, 1)).hasMessage("ADOPT fails, as it is told");
     }
 
     assertThat(guarded.health().breaker()).isEqualTo(Breaker.OPEN);
     assertThat(guarded.health().breakerSince()).isEqualTo(NOW);
     refusedUnseen(guarded::list, Call.LIST);
-    refusedUnseen(() -> guarded.destroy(ID), Call.DESTROY);
     refusedUnseen(() -> guarded.adopt(ID, 1), Call.ADOPT);
     refusedUnseen(() -> guarded.create(Requests.spec(Duration.ofMinutes(1), false)), Call.CREATE);
+  }
+
+  @Test
+  void whatEndsASandboxIsLetThroughAlways() {
+    FakeSandbox running = (FakeSandbox) engine.create(Requests.spec(Duration.ofMinutes(1), false));
+    engine.fail(Call.CHECK, EngineException.Kind.UNAVAILABLE);
+    guarded.look();
+    assertThat(guarded.health().breaker()).isEqualTo(Breaker.OPEN);
+
+    assertThat(guarded.destroy(running.id())).isPresent();
+    assertThat(guarded.end(ID, engine.place())).isInstanceOf(RemoteEnd.Gone.class);
+    assertThat(engine.sandboxes()).isEmpty();
   }
 
   @Test
@@ -63,11 +76,11 @@ final class GuardedEngineTest {
     engine.record(ID, record);
 
     assertThat(guarded.keepsRecords()).isTrue();
-    assertThat(guarded.record(ID)).contains(record);
-    assertThat(guarded.record(new SandboxId("b".repeat(20)))).isEmpty();
+    assertThat(guarded.record(FakeSandbox.remoteId(ID))).contains(record);
+    assertThat(guarded.record("unknown")).isEmpty();
     engine.fail(Call.CHECK, EngineException.Kind.UNAVAILABLE);
     guarded.look();
-    refusedUnseen(() -> guarded.record(ID), Call.RECORD);
+    refusedUnseen(() -> guarded.record(FakeSandbox.remoteId(ID)), Call.RECORD);
   }
 
   @Test

@@ -14,6 +14,8 @@ import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /**
  * Control groups as kernels show them, written to a folder: version 1 from a hybrid machine,
@@ -45,24 +47,21 @@ class CgroupTest {
     return CgroupTree.detect(root, "sandkeeper");
   }
 
-  @Test
-  void aSandboxIsWeighedBesideOthers() throws IOException {
-    CgroupTree tree = unified();
-    write("sandkeeper/range-3/cpu.weight", "100\n");
-    tree.sandbox(3, ID).weighLess(true);
-    assertThat(root.resolve("sandkeeper/range-3/cpu.weight")).hasContent("12");
-    tree.sandbox(3, ID).weighLess(false);
-    assertThat(root.resolve("sandkeeper/range-3/cpu.weight")).hasContent("100");
-  }
-
-  @Test
-  void aSandboxIsWeighedBesideOthersInVersionOne() throws IOException {
-    CgroupTree tree = hybrid();
-    write("cpu/sandkeeper/range-3/cpu.shares", "1024\n");
-    tree.sandbox(3, ID).weighLess(true);
-    assertThat(root.resolve("cpu/sandkeeper/range-3/cpu.shares")).hasContent("128");
-    tree.sandbox(3, ID).weighLess(false);
-    assertThat(root.resolve("cpu/sandkeeper/range-3/cpu.shares")).hasContent("1024");
+  @ParameterizedTest
+  @CsvSource({
+    "true, sandkeeper/range-3/cpu.weight, 100, 12",
+    "true, sandkeeper/range-3/cpu.idle, 0, 1",
+    "false, cpu/sandkeeper/range-3/cpu.shares, 1024, 128",
+    "false, cpu/sandkeeper/range-3/cpu.idle, 0, 1"
+  })
+  void aSandboxGivesWayToThoseBesideIt(boolean unified, String file, String usual, String less)
+      throws IOException {
+    CgroupTree tree = unified ? unified() : hybrid();
+    write(file, "");
+    tree.sandbox(3, ID).giveWay(true);
+    assertThat(root.resolve(file)).hasContent(less);
+    tree.sandbox(3, ID).giveWay(false);
+    assertThat(root.resolve(file)).hasContent(usual);
   }
 
   @Test

@@ -36,7 +36,7 @@ class CpuTurnsTest {
 
     Sandbox() throws IOException {
       Files.createDirectories(group);
-      Files.writeString(range.resolve("cpu.weight"), "");
+      Files.writeString(range.resolve("cpu.idle"), "");
       set("cpu.stat", "usage_usec 0\n");
       set("cgroup.freeze", "0\n");
       groups.put(id, new CgroupV2(group));
@@ -53,8 +53,8 @@ class CpuTurnsTest {
       set("cpu.stat", "usage_usec " + cpuMicros + "\n");
     }
 
-    OptionalLong weight() {
-      return CgroupFiles.number(range.resolve("cpu.weight"));
+    boolean givesWay() {
+      return CgroupFiles.number(range.resolve("cpu.idle")).equals(OptionalLong.of(1));
     }
   }
 
@@ -64,39 +64,43 @@ class CpuTurnsTest {
   }
 
   @Test
-  void aNewOneWeighsWhatAllDo() throws IOException {
+  void aNewOneGoesAsAllDo() throws IOException {
     Sandbox sandbox = new Sandbox();
     sandbox.uses(2);
     look();
-    assertThat(sandbox.weight()).hasValue(100);
+    assertThat(sandbox.givesWay()).isFalse();
   }
 
   @Test
-  void whoSpinsWeighsLessThanWhoDoesLittleUntilItStops() throws IOException {
+  void whoSpinsGivesWayToWhoDoesLittleUntilItDoesLittle() throws IOException {
     Sandbox spinner = new Sandbox();
     Sandbox other = new Sandbox();
     look();
     spinner.uses(1.6);
     other.uses(0.4);
     look();
-    assertThat(spinner.weight()).hasValue(12);
-    assertThat(other.weight()).hasValue(100);
+    assertThat(spinner.givesWay()).isTrue();
+    assertThat(other.givesWay()).isFalse();
 
     spinner.uses(0.2);
     look();
-    assertThat(spinner.weight()).hasValue(100);
+    assertThat(spinner.givesWay()).isTrue();
+
+    spinner.uses(0.04);
+    look();
+    assertThat(spinner.givesWay()).isFalse();
   }
 
   @Test
-  void allThatSpinWeighTheSame() throws IOException {
+  void allThatSpinGoAlike() throws IOException {
     Sandbox one = new Sandbox();
     Sandbox other = new Sandbox();
     look();
     one.uses(1.1);
     other.uses(0.9);
     look();
-    assertThat(one.weight()).hasValue(12);
-    assertThat(other.weight()).hasValue(12);
+    assertThat(one.givesWay()).isTrue();
+    assertThat(other.givesWay()).isTrue();
   }
 
   /** Otherwise many that use a little each could keep one that uses more from its share. */
@@ -113,9 +117,9 @@ class CpuTurnsTest {
       sandbox.uses(0.16);
     }
     look();
-    assertThat(many.getFirst().weight()).hasValue(100);
-    assertThat(many.subList(1, 10)).allMatch(sandbox -> sandbox.weight().orElse(0) == 12);
-    assertThat(idle.weight()).hasValue(100);
+    assertThat(many.getFirst().givesWay()).isFalse();
+    assertThat(many.subList(1, 10)).allMatch(Sandbox::givesWay);
+    assertThat(idle.givesWay()).isFalse();
   }
 
   @Test
@@ -126,17 +130,17 @@ class CpuTurnsTest {
     look();
     spinner.set("cgroup.freeze", "1\n");
     look();
-    assertThat(spinner.weight()).hasValue(12);
+    assertThat(spinner.givesWay()).isTrue();
 
     spinner.set("cgroup.freeze", "0\n");
     look();
-    assertThat(spinner.weight()).hasValue(100);
+    assertThat(spinner.givesWay()).isFalse();
   }
 
   @Test
-  void oneThatCannotBeWeighedIsTriedAgain() throws IOException {
+  void oneThatCannotBeToldIsTriedAgain() throws IOException {
     Sandbox spinner = new Sandbox();
-    Path file = spinner.range.resolve("cpu.weight");
+    Path file = spinner.range.resolve("cpu.idle");
     Files.delete(file);
     look();
     spinner.uses(2);
@@ -146,6 +150,6 @@ class CpuTurnsTest {
     Files.writeString(file, "");
     spinner.uses(2);
     look();
-    assertThat(spinner.weight()).hasValue(12);
+    assertThat(spinner.givesWay()).isTrue();
   }
 }

@@ -18,6 +18,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -70,32 +71,37 @@ abstract class LocalEngineContract extends EngineContract {
 
   /** So that a short execution elsewhere does not wait behind it. */
   @Test
-  void aSandboxThatSpinsWeighsLessUntilItStops() throws Exception {
+  void aSandboxThatSpinsGivesWayUntilItStops() throws Exception {
     EngineSandbox sandbox = create();
     EngineSandbox neighbour = create();
     Recording spins = new Recording();
     EngineExecution spinner =
         sandbox.start(
-            Requests.command(Duration.ofMinutes(1), "sh", "-c", "while :; do :; done"), spins);
+            Requests.command(Duration.ofMinutes(2), "sh", "-c", "while :; do :; done"), spins);
 
-    await().untilAsserted(() -> assertThat(weight(sandbox)).isEqualTo(tree().unified() ? 12 : 128));
-    assertThat(weight(neighbour)).isEqualTo(tree().unified() ? 100 : 1024);
+    // As much as this machine has left for it is not always much.
+    await().atMost(Duration.ofMinutes(1)).until(() -> givesWay(sandbox));
+    assertThat(givesWay(neighbour)).isFalse();
 
     spinner.signal(9);
     spins.await();
-    await()
-        .untilAsserted(() -> assertThat(weight(sandbox)).isEqualTo(tree().unified() ? 100 : 1024));
+    await().until(() -> !givesWay(sandbox));
   }
 
-  private long weight(EngineSandbox sandbox) {
+  private boolean givesWay(EngineSandbox sandbox) {
     int range = tree().rangeOf(sandbox.id()).orElseThrow();
     Path group = Path.of(tree().pathOf(range, sandbox.id()).substring(1));
     Path beside = Objects.requireNonNull(group.getParent());
-    Path file =
+    Path folder =
         tree().unified()
-            ? settings().cgroupRoot().resolve(beside).resolve("cpu.weight")
-            : file("cpu", beside, "cpu.shares");
-    return CgroupFiles.number(file).orElseThrow();
+            ? settings().cgroupRoot().resolve(beside)
+            : settings().cgroupRoot().resolve("cpu").resolve(beside);
+    OptionalLong idle = CgroupFiles.number(folder.resolve("cpu.idle"));
+    if (idle.isPresent()) {
+      return idle.getAsLong() == 1;
+    }
+    Path weight = folder.resolve(tree().unified() ? "cpu.weight" : "cpu.shares");
+    return CgroupFiles.number(weight).orElseThrow() < (tree().unified() ? 100 : 1024);
   }
 
   @Test

@@ -59,7 +59,7 @@ class MeterTest {
     public void limitSocketMemory(long bytes) {}
 
     @Override
-    public void weighLess(boolean less) {
+    public void giveWay(boolean gives) {
       throw new UnsupportedOperationException("a meter only reads");
     }
 
