@@ -187,8 +187,7 @@ public final class E2bEngine implements SandboxEngine {
         .name("e2b-begin-" + spec.id())
         .start(() -> {
           try {
-            sandbox.begin(
-                session, spec, () -> prove(session, spec), () -> agentLog(session));
+            sandbox.begin(session, spec, () -> prove(session, spec), () -> agentLog(session));
           } catch (RuntimeException e) {
             // What changed is seen by the next one, which waits for it.
             proved.remove(template(spec));

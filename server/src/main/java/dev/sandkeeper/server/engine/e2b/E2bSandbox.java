@@ -165,8 +165,7 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
    * @param agentLog returns what the agent wrote of itself
    * @throws EngineException when it cannot be started, or does not answer in time
    */
-  void begin(
-      Session session, SandboxSpec spec, Runnable startAgent, Supplier<String> agentLog) {
+  void begin(Session session, SandboxSpec spec, Runnable startAgent, Supplier<String> agentLog) {
     synchronized (this) {
       created = Optional.of(spec);
     }

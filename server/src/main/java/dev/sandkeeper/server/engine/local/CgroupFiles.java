@@ -70,8 +70,7 @@ final class CgroupFiles {
    * @param weightFile for kernels that know no idle groups
    * @param weight what groups weigh
    */
-  static void giveWay(Path group, boolean gives, String weightFile, int weight)
-      throws IOException {
+  static void giveWay(Path group, boolean gives, String weightFile, int weight) throws IOException {
     Path idle = group.resolve("cpu.idle");
     if (Files.exists(idle)) {
       write(idle, gives ? 1 : 0);

@@ -17,7 +17,6 @@ record CgroupV2(Path folder) implements Cgroup {
   /** What groups have by default. */
   private static final int WEIGHT = 100;
 
-
   @Override
   public List<Path> make(GroupLimits limits) throws IOException {
     Path range = Objects.requireNonNull(folder.getParent());

@@ -97,7 +97,11 @@ final class CpuTurns {
       return new Look(look.cpuMicros, look.used, Optional.of(busy));
     } catch (IOException e) {
       // As when it has just ended. Otherwise it is tried again.
-      logger.atDebug().addKeyValue("sandbox_id", id).setCause(e).log("Cannot say whether a sandbox gives way");
+      logger
+          .atDebug()
+          .addKeyValue("sandbox_id", id)
+          .setCause(e)
+          .log("Cannot say whether a sandbox gives way");
       return look;
     }
   }

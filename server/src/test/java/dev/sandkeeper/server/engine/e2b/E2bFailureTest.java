@@ -335,8 +335,7 @@ class E2bFailureTest {
     EngineSandbox sandbox = engine.create(E2bFixture.spec(LONG));
     sandbox.destroy(Duration.ZERO);
 
-    try (E2bEngine second =
-        new E2bEngine(E2bFixture.settings(peer, other, LONG, "e2b.app"))) {
+    try (E2bEngine second = new E2bEngine(E2bFixture.settings(peer, other, LONG, "e2b.app"))) {
       assertThat(second.record(sandbox.remoteId().orElseThrow())).isPresent();
     }
   }
