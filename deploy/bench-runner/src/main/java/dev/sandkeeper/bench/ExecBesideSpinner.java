@@ -20,7 +20,7 @@ final class ExecBesideSpinner implements Row {
 
   @Override
   public Spec spec() {
-    return new Spec("exec_beside_spinner", "ms", Better.LOWER, Floor.none(), 2_000, 10);
+    return new Spec("exec_beside_spinner", "ms", Better.LOWER, Floor.ratio(2), 2_000, 10);
   }
 
   @Override
