@@ -15,7 +15,6 @@ import com.linecorp.armeria.common.RequestHeadersBuilder;
 import java.net.URLEncoder;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
-import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -194,15 +193,6 @@ final class ControlApi {
     String path = path(sandboxId, "/timeout");
     JsonNode body = Json.object().put("timeout", seconds(timeout));
     send("POST " + path, post(path, body), ControlApi::isPassing);
-  }
-
-  /** Returns what a sandbox used from one moment to another, in whole seconds. */
-  List<SandboxMetric> metrics(String sandboxId, Instant from, Instant to) {
-    String path = path(sandboxId, "/metrics");
-    QueryParams query =
-        QueryParams.of("start", "" + from.getEpochSecond(), "end", "" + to.getEpochSecond());
-    AggregatedHttpResponse answer = send("GET " + path, get(path, query), ControlApi::isPassing);
-    return read("GET " + path, answer, json -> items(json, SandboxMetric::read));
   }
 
   /**

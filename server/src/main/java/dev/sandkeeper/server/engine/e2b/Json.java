@@ -81,15 +81,6 @@ final class Json {
     return value.longValue();
   }
 
-  /** Returns a number with a fraction that must be there. */
-  static double fraction(JsonNode node, String field) throws MalformedException {
-    JsonNode value = node.path(field);
-    if (!value.isNumber()) {
-      throw missing(field, value, "a number");
-    }
-    return value.doubleValue();
-  }
-
   /** Returns a point in time that must be there. */
   static Instant time(JsonNode node, String field) throws MalformedException {
     String text = text(node, field);

@@ -161,15 +161,6 @@ final class ControlApiTest {
     answer(
         200,
         """
-        [{"timestamp":"2026-11-29T10:00:00Z","timestampUnix":1796000000,"cpuCount":2,
-          "cpuUsedPct":12.5,"memUsed":1,"memTotal":2,"memCache":3,"diskUsed":4,"diskTotal":5}]
-        """);
-    assertThat(api.metrics("i1", Instant.ofEpochSecond(10), Instant.ofEpochSecond(20)))
-        .containsExactly(new SandboxMetric(Instant.ofEpochSecond(1796000000), 2, 12.5, 1, 2, 4, 5));
-    answers.clear();
-    answer(
-        200,
-        """
         [{"id":"e1","type":"sandbox.lifecycle.killed","sandboxId":"i1","version":"v2",
           "timestamp":"2026-11-29T10:00:00Z","eventData":{"sandbox_metadata":{"k":"v"},
           "execution":{"execution_time":1500},"kill_reason":"timeout"}}]
@@ -191,7 +182,6 @@ final class ControlApiTest {
             "DELETE /sandboxes/i1 ",
             "POST /sandboxes/i1/pause {}",
             "POST /sandboxes/i1/timeout {\"timeout\":90}",
-            "GET /sandboxes/i1/metrics?start=10&end=20 ",
             "GET /events/sandboxes/i1?offset=0&limit=100&orderAsc=true ");
   }
 

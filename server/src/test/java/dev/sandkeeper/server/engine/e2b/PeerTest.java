@@ -201,7 +201,8 @@ class PeerTest {
     }
 
     int first = 5 + ByteBuffer.wrap(seen.toByteArray(), 1, 4).getInt();
-    assertThat(seen.size()).isEqualTo(first + 3);
+    // What arrived last may be dropped by the client, which sees the end at the same moment.
+    assertThat(seen.size()).isBetween(first, first + 3);
   }
 
   @Test
