@@ -121,6 +121,9 @@ class Link:
                     actions[fd]()
                 elif actions[fd].number in self.connections:
                     self.serve(actions[fd], events)
+            # At once, not after another look at everything.
+            if self.outgoing:
+                self.flush()
 
     def accept(self, listener, name):
         try:
