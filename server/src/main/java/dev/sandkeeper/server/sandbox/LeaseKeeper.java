@@ -197,8 +197,7 @@ final class LeaseKeeper {
 
   private void check(LiveSandbox sandbox) {
     if (!sandbox.turn().tryLock()) {
-      // It is being paused or resumed, which may hang on the database.
-      checkAgain(sandbox);
+      checkOutOfTurn(sandbox);
       return;
     }
     try {
@@ -225,6 +224,36 @@ final class LeaseKeeper {
           .log("The lease could not be renewed; trying again while it lasts");
       checkAgain(sandbox);
     }
+  }
+
+  /**
+   * It is being paused or resumed, which may take an engine longer than the lease has left, or hang
+   * on the database: its lease is renewed as whatever the books have it as.
+   */
+  private void checkOutOfTurn(LiveSandbox sandbox) {
+    Instant now = clock.now();
+    if (now.isBefore(stopTime(sandbox)) && isRenewed(sandbox, now)) {
+      schedule(sandbox, renewTime(sandbox));
+    } else {
+      checkAgain(sandbox);
+    }
+  }
+
+  /** What is refused, or fails, is for whoever's turn it is next. */
+  private boolean isRenewed(LiveSandbox sandbox, Instant now) {
+    try {
+      if (extendLease(sandbox, now) instanceof Extension.Renewed renewed) {
+        renewed(sandbox, renewed.paidUntil());
+        return true;
+      }
+    } catch (RuntimeException e) {
+      logger
+          .atWarn()
+          .addKeyValue(LogKeys.SANDBOX, sandbox.id())
+          .setCause(e)
+          .log("The lease of a sandbox that is being paused or resumed could not be renewed");
+    }
+    return false;
   }
 
   private void checkAgain(LiveSandbox sandbox) {
@@ -256,11 +285,13 @@ final class LeaseKeeper {
       keepPaused(sandbox);
       return;
     }
+    proceed(sandbox, extendLease(sandbox, now));
+  }
+
+  private Extension extendLease(LiveSandbox sandbox, Instant now) {
     UsageReading usage = sandbox.engine().usage();
-    proceed(
-        sandbox,
-        transactions.call(transaction ->
-            ledger.extend(transaction, sandbox.id(), sandbox.sandbox().generation(), usage, now)));
+    return transactions.call(transaction ->
+        ledger.extend(transaction, sandbox.id(), sandbox.sandbox().generation(), usage, now));
   }
 
   private void keepPaused(LiveSandbox sandbox) {
@@ -297,8 +328,8 @@ final class LeaseKeeper {
   }
 
   private void renewed(LiveSandbox sandbox, Instant paidUntil) {
-    sandbox.paidUntil(paidUntil);
-    sandbox.engine().renew(Duration.between(clock.now(), paidUntil).plus(settings.guestSlack()));
+    Instant until = sandbox.paidUntil(paidUntil);
+    sandbox.engine().renew(Duration.between(clock.now(), until).plus(settings.guestSlack()));
   }
 
   /**

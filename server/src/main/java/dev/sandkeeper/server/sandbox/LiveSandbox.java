@@ -50,8 +50,14 @@ public final class LiveSandbox {
     return paidUntil;
   }
 
-  void paidUntil(Instant time) {
-    paidUntil = time;
+  /**
+   * Moves the end of the paid time forward, and returns it; two who renew may come in any order.
+   */
+  synchronized Instant paidUntil(Instant time) {
+    if (time.isAfter(paidUntil)) {
+      paidUntil = time;
+    }
+    return paidUntil;
   }
 
   /**

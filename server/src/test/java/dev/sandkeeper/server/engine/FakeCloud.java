@@ -9,6 +9,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 public final class FakeCloud {
   private final Map<SandboxId, FakeSandbox> sandboxes = new ConcurrentHashMap<>();
   private final AtomicInteger mostRunning = new AtomicInteger();
+  private volatile Runnable whilePausing = () -> {};
 
   /** Returns the sandboxes that there are, running or paused. */
   public Map<SandboxId, FakeSandbox> sandboxes() {
@@ -18,6 +19,15 @@ public final class FakeCloud {
   /** Returns how many ran at once at most. */
   public int mostRunning() {
     return mostRunning.get();
+  }
+
+  /** Has it do something before it pauses a sandbox, such as to wait. */
+  public void whilePausing(Runnable action) {
+    whilePausing = action;
+  }
+
+  void pausing() {
+    whilePausing.run();
   }
 
   /** Looks how many run now. */

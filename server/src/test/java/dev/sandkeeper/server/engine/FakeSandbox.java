@@ -96,6 +96,7 @@ public final class FakeSandbox implements EngineSandbox {
 
   @Override
   public UsageReading pause() {
+    cloud.pausing();
     paused = true;
     return UsageReading.NOTHING;
   }

@@ -13,15 +13,21 @@ import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Random;
+import java.util.Set;
+import java.util.function.Consumer;
+import java.util.stream.Stream;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
 // Goal: what stands on the wire, and which failures are tried again. Method: a server that answers
 // as the test says, the last answer again and again.
@@ -42,6 +48,17 @@ final class ControlApiTest {
   private static final NewSandbox SANDBOX =
       new NewSandbox(
           "base", Duration.ofMinutes(5), Map.of("k", "v"), Map.of("A", "b"), false, false, true);
+
+  /** The calls that may be made twice. */
+  private static final Map<String, Consumer<ControlApi>> REPEATABLE =
+      Map.of(
+          "connect", api -> api.connect("i1", Duration.ofSeconds(5)),
+          "list", api -> api.list(Map.of()),
+          "find", api -> api.find("i1"),
+          "kill", api -> api.kill("i1"),
+          "pause", api -> api.pause("i1"),
+          "timeout", api -> api.timeout("i1", Duration.ofSeconds(5)),
+          "events", api -> api.events("i1"));
 
   private final Deque<byte[]> answers = new ArrayDeque<>();
   private final HttpCalls http = new HttpCalls(Duration.ofSeconds(2));
@@ -232,13 +249,37 @@ final class ControlApiTest {
     assertThat(server.requests()).hasSize(tries);
   }
 
+  static Stream<Arguments> statusesOfEveryCall() {
+    Map<Integer, E2bException.Kind> kinds =
+        Map.of(
+            400, E2bException.Kind.REFUSED,
+            401, E2bException.Kind.UNAUTHENTICATED,
+            403, E2bException.Kind.UNAUTHENTICATED,
+            404, E2bException.Kind.NOT_FOUND,
+            409, E2bException.Kind.CONFLICT,
+            429, E2bException.Kind.RATE_LIMITED,
+            500, E2bException.Kind.UNAVAILABLE,
+            502, E2bException.Kind.UNAVAILABLE,
+            503, E2bException.Kind.UNAVAILABLE);
+    return REPEATABLE.keySet().stream()
+        .flatMap(call ->
+            kinds.entrySet().stream()
+                .filter(kind -> kind.getKey() != 404 || !Set.of("find", "kill").contains(call))
+                .map(kind -> Arguments.of(call, kind.getKey(), kind.getValue())));
+  }
+
   @ParameterizedTest
-  @CsvSource({"429, 3", "500, 3", "502, 3", "503, 3", "400, 1", "401, 1", "409, 1"})
-  void whatMayBeAskedTwiceIsTriedAgain(int status, int tries) {
+  @MethodSource("statusesOfEveryCall")
+  void whatMayBeAskedTwiceIsTriedAgainWhenItMayPass(
+      String call, int status, E2bException.Kind kind) {
     answer(status, "{\"code\":1,\"message\":\"not now\"}");
 
-    assertThat(failure(() -> api.timeout("i1", Duration.ofSeconds(5))).status()).isEqualTo(status);
-    assertThat(server.requests()).hasSize(tries);
+    E2bException failure = failure(() -> Objects.requireNonNull(REPEATABLE.get(call)).accept(api));
+
+    assertThat(failure.kind()).isEqualTo(kind);
+    assertThat(failure.status()).isEqualTo(status);
+    assertThat(failure).hasMessageEndingWith(": " + status + " not now");
+    assertThat(server.requests()).hasSize(status == 429 || status >= 500 ? 3 : 1);
   }
 
   @Test

@@ -269,13 +269,18 @@ final class EnvdTest {
       Envd envd = envd(server);
 
       E2bException start = failure(() -> envd.start(COMMAND, "root", "t", true));
-      E2bException input = failure(() -> envd.sendInput(7, new byte[1]));
+      List<E2bException> others =
+          List.of(
+              failure(() -> envd.sendInput(7, new byte[1])),
+              failure(() -> envd.upload("/a", "root", new byte[1])),
+              failure(envd::list));
 
-      assertThat(List.of(start.kind(), input.kind())).containsOnly(kind);
+      assertThat(start.kind()).isEqualTo(kind);
+      assertThat(others).extracting(E2bException::kind).containsOnly(kind);
       assertThat(start.status()).isEqualTo(status);
       assertThat(start).hasMessageStartingWith("Process/Start: " + status);
       assertThat(start.getMessage()).doesNotContain("the-token");
-      assertThat(server.requests()).hasSize(2);
+      assertThat(server.requests()).hasSize(4);
     }
   }
 
