@@ -264,7 +264,8 @@ final class ControlApiTest {
     return REPEATABLE.keySet().stream()
         .flatMap(call ->
             kinds.entrySet().stream()
-                .filter(kind -> kind.getKey() != 404 || !Set.of("events", "find", "kill").contains(call))
+                .filter(kind ->
+                    kind.getKey() != 404 || !Set.of("events", "find", "kill").contains(call))
                 .map(kind -> Arguments.of(call, kind.getKey(), kind.getValue())));
   }
 
