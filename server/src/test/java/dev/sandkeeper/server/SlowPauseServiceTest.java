@@ -40,7 +40,7 @@ final class SlowPauseServiceTest {
     CompletableFuture<Sandbox> pausing = CompletableFuture.supplyAsync(() -> admin.pause(id));
 
     await()
-        .atMost(Duration.ofSeconds(30))
+        .atMost(Duration.ofMinutes(1))
         .until(() ->
             Durations.toMillis(
                     Timestamps.between(
