@@ -20,6 +20,7 @@ import dev.sandkeeper.server.engine.guest.GuestHost;
 import dev.sandkeeper.server.engine.guest.GuestSandbox;
 import dev.sandkeeper.server.engine.guest.Patience;
 import dev.sandkeeper.server.engine.guest.SocketOwner;
+import dev.sandkeeper.server.engine.guest.Waiting;
 import java.nio.channels.SocketChannel;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -28,7 +29,6 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
@@ -57,7 +57,6 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
   private static final Duration ROTATION_AGAIN = Duration.ofSeconds(30);
   private static final Duration REACH_AGAIN = Duration.ofSeconds(5);
   private static final Duration REMOVE_AGAIN = Duration.ofSeconds(10);
-  private static final long LOOK_NANOS = 2_000_000;
 
   private final SandboxId id;
   private final long generation;
@@ -469,7 +468,7 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
   }
 
   private void awaitConnected(Duration timeout) {
-    if (!await(timeout, guest::connected)) {
+    if (!Waiting.until(timeout, guest::connected)) {
       throw new EngineException(
           EngineException.Kind.FAILED, "the sandbox's agent did not answer within " + timeout);
     }
@@ -507,7 +506,7 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
       }
       Duration left = Duration.ofNanos(Math.max(0, limit - System.nanoTime()));
       guest.stop(left);
-      boolean ignored = await(left.plus(GRACE_SLACK), () -> !goodbye.isEmpty());
+      boolean ignored = Waiting.until(left.plus(GRACE_SLACK), () -> !goodbye.isEmpty());
     } catch (EngineException e) {
       logger.debug("The agent of {} takes no messages; its sandbox is ended at once", id, e);
     }
@@ -658,7 +657,7 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
 
   @Override
   public ExecutionEnd.Reason whyLost() {
-    boolean ended = await(END_TIME, () -> stopping || over || !goodbye.isEmpty());
+    boolean ended = Waiting.until(END_TIME, () -> stopping || over || !goodbye.isEmpty());
     return ended ? ExecutionEnd.Reason.SANDBOX_ENDED : ExecutionEnd.Reason.LOST;
   }
 
@@ -688,15 +687,7 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
   }
 
   @Override
-  public void requireAwake() {
-    requireRunning();
-    if (paused) {
-      throw new EngineException(
-          EngineException.Kind.PAUSED, "the sandbox is paused; resume it first");
-    }
-  }
-
-  private void requireRunning() {
+  public void requireRunning() {
     if (stopping || isOver()) {
       throw new EngineException(EngineException.Kind.FAILED, "the sandbox has ended");
     }
@@ -704,16 +695,5 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
 
   private boolean isOver() {
     return over || letGo;
-  }
-
-  private static boolean await(Duration timeout, BooleanSupplier condition) {
-    long limit = System.nanoTime() + timeout.toNanos();
-    while (!condition.getAsBoolean()) {
-      if (System.nanoTime() - limit >= 0) {
-        return false;
-      }
-      LockSupport.parkNanos(LOOK_NANOS);
-    }
-    return true;
   }
 }

@@ -30,11 +30,24 @@ public interface GuestHost {
   boolean isPaused();
 
   /**
+   * Refuses what needs a sandbox that has not ended.
+   *
+   * @throws EngineException {@code FAILED} when it has
+   */
+  void requireRunning();
+
+  /**
    * Refuses what needs a sandbox that runs.
    *
    * @throws EngineException {@code FAILED} when it has ended, {@code PAUSED} while it is paused
    */
-  void requireAwake();
+  default void requireAwake() {
+    requireRunning();
+    if (isPaused()) {
+      throw new EngineException(
+          EngineException.Kind.PAUSED, "the sandbox is paused; resume it first");
+    }
+  }
 
   /** The agent is there, for the first time or again. */
   void controlGained();

@@ -20,6 +20,7 @@ import dev.sandkeeper.server.engine.guest.GuestHost;
 import dev.sandkeeper.server.engine.guest.GuestSandbox;
 import dev.sandkeeper.server.engine.guest.Patience;
 import dev.sandkeeper.server.engine.guest.SocketOwner;
+import dev.sandkeeper.server.engine.guest.Waiting;
 import java.nio.channels.SocketChannel;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -429,26 +430,11 @@ final class LocalSandbox implements EngineSandbox, GuestHost {
   }
 
   private boolean awaitEmpty(Duration timeout) {
-    long limit = System.nanoTime() + timeout.toNanos();
-    while (!cgroup.processes().isEmpty()) {
-      if (System.nanoTime() >= limit) {
-        return false;
-      }
-      LockSupport.parkNanos(LOOK_NANOS);
-    }
-    return true;
+    return Waiting.until(timeout, () -> cgroup.processes().isEmpty());
   }
 
   @Override
-  public void requireAwake() {
-    requireRunning();
-    if (pausing.on()) {
-      throw new EngineException(
-          EngineException.Kind.PAUSED, "the sandbox is paused; resume it first");
-    }
-  }
-
-  private void requireRunning() {
+  public void requireRunning() {
     if (stopping || letGo || lastReading().isPresent()) {
       throw new EngineException(EngineException.Kind.FAILED, "the sandbox has ended");
     }
