@@ -25,7 +25,8 @@ import org.junit.jupiter.params.provider.CsvSource;
 final class LinkFaultTest {
   private static final Duration PATIENCE = Duration.ofSeconds(90);
   private static final String START = "/process.Process/Start";
-  private static final String INPUT = "/process.Process/SendInput";
+  private static final String PIECE = "/process.Process/SendInput";
+  private static final String STREAM = "/process.Process/StreamInput";
   private static final int LINES = 400_000;
   private static final List<String> COMMAND =
       List.of(
@@ -76,7 +77,11 @@ final class LinkFaultTest {
   }
 
   private long starts() {
-    return fixture.peer.requests().stream().filter(r -> r.path().equals(START)).count();
+    return requests(START);
+  }
+
+  private long requests(String path) {
+    return fixture.peer.requests().stream().filter(r -> r.path().equals(path)).count();
   }
 
   @Test
@@ -84,6 +89,37 @@ final class LinkFaultTest {
     begin();
     assertWhole();
     assertThat(starts()).isEqualTo(2);
+    assertThat(requests(STREAM)).isEqualTo(1);
+    assertThat(requests(PIECE)).isZero();
+  }
+
+  @Test
+  void nothingIsLostWithoutStreams() throws Exception {
+    fixture.http.holdsStreams();
+    begin();
+    assertWhole();
+    assertThat(starts()).isEqualTo(2);
+    assertThat(requests(STREAM)).isZero();
+    assertThat(requests(PIECE)).isPositive();
+  }
+
+  // As by a proxy that waits for the end of a request before it passes it on.
+  @Test
+  void piecesAreSentWhereStreamsAreHeldBack() throws Exception {
+    fixture.peer.fault("delay", STREAM, "times", 5, "ms", 100_000);
+    begin();
+    assertWhole();
+    assertThat(fixture.http.passesStreams()).isFalse();
+    assertThat(requests(PIECE)).isPositive();
+  }
+
+  @Test
+  void piecesAreSentWhereStreamsAreRefused() throws Exception {
+    fixture.peer.fault("status", STREAM, "times", 5, "status", 411);
+    begin();
+    assertWhole();
+    assertThat(fixture.http.passesStreams()).isFalse();
+    assertThat(requests(PIECE)).isPositive();
   }
 
   @Test
@@ -116,15 +152,47 @@ final class LinkFaultTest {
     assertThat(starts()).isGreaterThan(5);
   }
 
+  @Test
+  void nothingIsLostByStreamsUpThatAreCut() throws Exception {
+    begin();
+    awaitOutput();
+    for (int i = 0; i < 5; i++) {
+      long before = requests(STREAM);
+      fixture.peer.fault("cut_now", STREAM);
+      Awaitility.await().atMost(PATIENCE).until(() -> requests(STREAM) > before);
+    }
+
+    assertWhole();
+    assertThat(fixture.http.passesStreams()).isTrue();
+  }
+
   @ParameterizedTest
-  @CsvSource({"drop_request, 0", "drop_answer, 0", "status, 500", "status, 429"})
-  void nothingIsLostByCallsThatFail(String kind, int status) throws Exception {
+  @CsvSource({"drop_request, 0", "status, 500", "status, 429", "status, 502"})
+  void nothingIsLostByStreamsUpThatFail(String kind, int status) throws Exception {
     begin();
     awaitOutput();
     if (status == 0) {
-      fixture.peer.fault(kind, INPUT, "times", 5);
+      fixture.peer.fault(kind, STREAM, "times", 5);
     } else {
-      fixture.peer.fault(kind, INPUT, "times", 5, "status", status);
+      fixture.peer.fault(kind, STREAM, "times", 5, "status", status);
+    }
+    fixture.peer.fault("cut_now", STREAM);
+
+    assertWhole();
+    assertThat(starts()).isGreaterThan(5);
+    assertThat(fixture.http.passesStreams()).isTrue();
+  }
+
+  @ParameterizedTest
+  @CsvSource({"drop_request, 0", "drop_answer, 0", "status, 500", "status, 429"})
+  void nothingIsLostByCallsThatFail(String kind, int status) throws Exception {
+    fixture.http.holdsStreams();
+    begin();
+    awaitOutput();
+    if (status == 0) {
+      fixture.peer.fault(kind, PIECE, "times", 5);
+    } else {
+      fixture.peer.fault(kind, PIECE, "times", 5, "status", status);
       fixture.peer.fault(kind, START, "times", 2, "status", status);
     }
 
@@ -137,7 +205,7 @@ final class LinkFaultTest {
     begin();
     awaitOutput();
     fixture.peer.fault("stall", START, "frames", 6, "ms", 60_000);
-    fixture.peer.fault("delay", INPUT, "ms", 1500);
+    fixture.peer.fault("delay", STREAM, "ms", 200);
     fixture.peer.fault("cut_now", START);
 
     assertWhole();
