@@ -162,6 +162,8 @@ class Peer:
                 value = list(self.requests)
             elif call == ("POST", "/_peer/faults"):
                 value = self.add_fault(Rule(json.loads(body)))
+            elif call == ("GET", "/_peer/faults"):
+                value = [{**rule.settings, "times": rule.left} for rule in self.faults.rules if rule.left]
             elif call == ("DELETE", "/_peer/faults"):
                 self.faults.rules.clear()
             elif call == ("GET", "/_peer/sandboxes"):

@@ -39,14 +39,14 @@ final class StreamedInput implements ProcessInput {
     this.request = request;
     this.response = response;
     boolean ignored = request.tryWrite(HttpData.wrap(ConnectDecoder.envelope(Json.bytes(first))));
-    response
-        .aggregate()
-        .handle((answer, failure) -> {
-          if (!closed) {
-            broken.accept(why(answer, failure));
-          }
-          return null;
-        });
+    var _ =
+        response
+            .aggregate()
+            .whenComplete((answer, failure) -> {
+              if (!closed) {
+                broken.accept(why(answer, failure));
+              }
+            });
   }
 
   private E2bException why(@Nullable AggregatedHttpResponse answer, @Nullable Throwable failure) {
