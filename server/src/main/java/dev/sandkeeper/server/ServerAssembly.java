@@ -511,7 +511,8 @@ final class ServerAssembly implements AutoCloseable {
             settings.template(),
             settings.sessionLimit(),
             settings.rotationMargin(),
-            settings.startTimeout()));
+            settings.startTimeout(),
+            configuration.engines().guard().maxStarting()));
   }
 
   private ExecutionLimits executionLimits() {

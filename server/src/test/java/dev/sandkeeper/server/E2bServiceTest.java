@@ -2,15 +2,22 @@ package dev.sandkeeper.server;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.google.protobuf.Timestamp;
 import com.google.rpc.RetryInfo;
 import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.engine.e2b.Peer;
+import dev.sandkeeper.v1.CostRecord;
 import dev.sandkeeper.v1.CreateSandboxRequest;
 import dev.sandkeeper.v1.Resources;
 import dev.sandkeeper.v1.Sandbox;
 import dev.sandkeeper.v1.SandboxState;
 import io.grpc.Status;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -121,6 +128,45 @@ final class E2bServiceTest {
     } finally {
       peer.clearFaults();
     }
+  }
+
+  @Test
+  void aSandboxWhoseCreationWasNotAnsweredIsOneAndBilledOnce() {
+    peer.fault("drop_answer", "^/sandboxes$", "method", "POST");
+    Sandbox sandbox = create();
+    assertThat(peer.sandboxes()).hasSize(1);
+    assertThat(Caller.stdout(admin.shell(sandbox.getSandboxId(), "sleep 1; echo on")))
+        .isEqualTo("on\n");
+
+    Sandbox ended = admin.terminate(sandbox.getSandboxId());
+
+    assertThat(peer.sandboxes()).isEmpty();
+    List<CostRecord> records = admin.costRecords(sandbox.getSandboxId());
+    // What ran in a span and what did not are two records of it.
+    Map<Instant, Instant> spans = new TreeMap<>();
+    records.forEach(record -> spans.put(start(record), instant(record.getEndTime())));
+    Instant end = instant(ended.getStartTime());
+    for (Map.Entry<Instant, Instant> span : spans.entrySet()) {
+      assertThat(span.getKey()).isEqualTo(end);
+      end = span.getValue();
+    }
+    assertThat(end).isEqualTo(instant(ended.getEndTime()));
+    assertThat(records.stream().map(E2bServiceTest::share).reduce(Duration.ZERO, Duration::plus))
+        .isEqualTo(Duration.between(instant(ended.getStartTime()), end))
+        .isGreaterThan(Duration.ofSeconds(1));
+  }
+
+  private static Instant start(CostRecord record) {
+    return instant(record.getStartTime());
+  }
+
+  private static Duration share(CostRecord record) {
+    return Duration.ofSeconds(record.getShare().getSeconds(), record.getShare().getNanos());
+  }
+
+  /** In milliseconds, as cost records are. */
+  private static Instant instant(Timestamp time) {
+    return Instant.ofEpochSecond(time.getSeconds(), time.getNanos()).truncatedTo(ChronoUnit.MILLIS);
   }
 
   @Test

@@ -12,7 +12,11 @@ import dev.sandkeeper.v1.SandboxState;
 import io.grpc.StatusRuntimeException;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CyclicBarrier;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
 import org.awaitility.Awaitility;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 
@@ -28,6 +32,11 @@ final class EngineRecoveryServiceTest {
               "SANDKEEPER_ENGINE_GUARD_WINDOW", "1000",
               "SANDKEEPER_ENGINE_GUARD_MINIMUM_CALLS", "1000"),
           List.of(added(spare)));
+
+  @AfterEach
+  void recover() {
+    spare.recover();
+  }
 
   @Test
   void eachEnginesSandboxesAreTakenUpAlsoWhenTheEngineCannotBeAskedAtOnce() throws Exception {
@@ -52,5 +61,26 @@ final class EngineRecoveryServiceTest {
             () -> server.admin().pause(other.getSandboxId()).getState(),
             SandboxState.SANDBOX_STATE_PAUSED::equals);
     assertThat(spare.calls(Call.DESTROY)).isZero();
+  }
+
+  @Test
+  void sandboxesWhoseTakingUpTakesLongDoNotWaitForEachOther() throws Exception {
+    List<Sandbox> sandboxes =
+        IntStream.range(0, 5)
+            .mapToObj(_ ->
+                EngineFixture.create(server.admin(), template -> template.setEngine("spare")))
+            .toList();
+    CyclicBarrier together = new CyclicBarrier(sandboxes.size());
+    spare.whileAdopting(() -> {
+      together.await(10, TimeUnit.SECONDS);
+      return null;
+    });
+
+    server.restart();
+
+    assertThat(sandboxes)
+        .allSatisfy(sandbox ->
+            assertThat(server.admin().pause(sandbox.getSandboxId()).getState())
+                .isEqualTo(SandboxState.SANDBOX_STATE_PAUSED));
   }
 }

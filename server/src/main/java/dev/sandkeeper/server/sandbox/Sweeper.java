@@ -21,7 +21,11 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -39,6 +43,9 @@ public final class Sweeper {
   private static final Logger logger = LoggerFactory.getLogger(Sweeper.class);
   private static final Duration STARTING_GRACE = Duration.ofMinutes(1);
   private static final int CLAIM_BATCH = 16;
+
+  /** How many sandboxes are dealt with at a time: each may wait for its engine. */
+  private static final int AT_ONCE = 32;
 
   private final Transactions transactions;
   private final SandboxRepository repository;
@@ -90,11 +97,26 @@ public final class Sweeper {
    * nobody knows. Called once, before the first call is served.
    */
   public void recover() {
-    for (Sandbox sandbox : repository.liveOn(settings.nodeId())) {
-      // One that cannot be dealt with now is left to the sweeps; the others must not wait for it.
-      guarded("recover " + sandbox.sandboxId(), () -> recover(sandbox));
-    }
+    // One that cannot be dealt with now is left to the sweeps; the others must not wait for it.
+    forEach("recover", repository.liveOn(settings.nodeId()), this::recover);
     strays.end();
+  }
+
+  /** Deals with many, several at once, and waits for all: paid time goes on meanwhile. */
+  private void forEach(String pass, List<Sandbox> sandboxes, Consumer<Sandbox> work) {
+    Semaphore turns = new Semaphore(AT_ONCE);
+    try (ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor()) {
+      for (Sandbox sandbox : sandboxes) {
+        turns.acquireUninterruptibly();
+        threads.execute(() -> {
+          try {
+            guarded(pass + " " + sandbox.sandboxId(), () -> work.accept(sandbox));
+          } finally {
+            turns.release();
+          }
+        });
+      }
+    }
   }
 
   private void recover(Sandbox sandbox) {
@@ -193,15 +215,15 @@ public final class Sweeper {
         guarded("fenced " + sandbox.id(), () -> letGo(sandbox));
       }
     }
-    for (Sandbox sandbox : owned) {
-      boolean known = live.knows(sandbox.sandboxId()) || ender.isUnsettled(sandbox.sandboxId());
-      boolean starting =
-          !sandbox.createTime().isBefore(startedBefore) && !waiting.contains(sandbox.sandboxId());
-      if (known || starting) {
-        continue;
-      }
-      guarded("lost " + sandbox.sandboxId(), () -> settleLost(sandbox));
-    }
+    List<Sandbox> lost = owned.stream().filter(sandbox -> isLost(sandbox, startedBefore)).toList();
+    forEach("lost", lost, this::settleLost);
+  }
+
+  private boolean isLost(Sandbox sandbox, Instant startedBefore) {
+    SandboxId id = sandbox.sandboxId();
+    boolean known = live.knows(id) || ender.isUnsettled(id);
+    boolean starting = !sandbox.createTime().isBefore(startedBefore) && !waiting.contains(id);
+    return !known && !starting;
   }
 
   private void settleLost(Sandbox sandbox) {

@@ -32,6 +32,7 @@ public final class FakeEngine implements SandboxEngine {
   private volatile boolean losesAnswers;
   private volatile boolean keepsRecords;
   private volatile Callable<Void> whileCreating = () -> null;
+  private volatile Callable<Void> whileAdopting = () -> null;
 
   /** Makes one with a place of its own. */
   public FakeEngine(String name) {
@@ -72,6 +73,11 @@ public final class FakeEngine implements SandboxEngine {
     whileCreating = action;
   }
 
+  /** Has it do something before it takes a sandbox up, such as to wait. */
+  public void whileAdopting(Callable<Void> action) {
+    whileAdopting = action;
+  }
+
   /** Keeps records from now on; of what, it is told. */
   public void keepRecords() {
     keepsRecords = true;
@@ -87,6 +93,7 @@ public final class FakeEngine implements SandboxEngine {
     failures.clear();
     losesAnswers = false;
     whileCreating = () -> null;
+    whileAdopting = () -> null;
   }
 
   /** Returns how often it was asked. */
@@ -140,11 +147,7 @@ public final class FakeEngine implements SandboxEngine {
   @Override
   public EngineSandbox create(SandboxSpec spec) {
     count(Call.CREATE);
-    try {
-      whileCreating.call();
-    } catch (Exception e) {
-      throw new EngineException(EngineException.Kind.FAILED, "it was not to be", e);
-    }
+    run(whileCreating);
     FakeSandbox sandbox = new FakeSandbox(spec, cloud);
     sandboxes().put(spec.id(), sandbox);
     cloud.look();
@@ -154,9 +157,18 @@ public final class FakeEngine implements SandboxEngine {
     return sandbox;
   }
 
+  private static void run(Callable<Void> action) {
+    try {
+      action.call();
+    } catch (Exception e) {
+      throw new EngineException(EngineException.Kind.FAILED, "it was not to be", e);
+    }
+  }
+
   @Override
   public Optional<EngineSandbox> adopt(SandboxId id, long generation) {
     count(Call.ADOPT);
+    run(whileAdopting);
     return Optional.<EngineSandbox>ofNullable(sandboxes().get(id))
         .filter(sandbox -> sandbox.generation() == generation);
   }

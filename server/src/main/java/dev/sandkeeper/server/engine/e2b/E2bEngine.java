@@ -28,11 +28,14 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.Callable;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import org.jspecify.annotations.Nullable;
@@ -78,6 +81,9 @@ public final class E2bEngine implements SandboxEngine {
   /** By template, what its sandboxes have; as many as templates, each of which an operator made. */
   private final Map<String, Proven> proved = new ConcurrentHashMap<>();
 
+  /** Of agents in sandboxes that were handed out before. */
+  private final Semaphore starts;
+
   /** What the sandboxes of a template have. */
   private record Proven(long cpuCount, long memoryMib, Set<Language> languages) {}
 
@@ -108,6 +114,7 @@ public final class E2bEngine implements SandboxEngine {
         Executors.newSingleThreadScheduledExecutor(
             Thread.ofPlatform().daemon().name("e2b-engine-timer").factory());
     patience = new Patience(timer, TRANSFER_PATIENCE);
+    starts = new Semaphore(settings.maxStarting());
   }
 
   @Override
@@ -167,7 +174,7 @@ public final class E2bEngine implements SandboxEngine {
     E2bSandbox sandbox = sandbox(spec, session, folder, languages);
     boolean ready = false;
     try {
-      sandbox.begin(session, spec, () -> {}, () -> agentLog(session));
+      sandbox.begin(session, spec, () -> languages, () -> agentLog(session));
       ready = true;
     } finally {
       if (!ready) {
@@ -186,54 +193,72 @@ public final class E2bEngine implements SandboxEngine {
     Thread.ofVirtual()
         .name("e2b-begin-" + spec.id())
         .start(() -> {
+          starts.acquireUninterruptibly();
           try {
             sandbox.begin(session, spec, () -> prove(session, spec), () -> agentLog(session));
           } catch (RuntimeException e) {
-            // What changed is seen by the next one, which waits for it.
-            proved.remove(template(spec));
-            sandbox.failed(e);
+            if (sandbox.failed(e)) {
+              // What changed is seen by the next one, which waits for it.
+              proved.remove(template(spec));
+            }
+          } finally {
+            starts.release();
           }
         });
     return sandbox;
   }
 
-  /** Starts the agent, in a sandbox that has what was admitted. */
-  private void prove(Session session, SandboxSpec spec) {
+  /** Starts the agent, in a sandbox that has what was admitted; returns its languages. */
+  private Set<Language> prove(Session session, SandboxSpec spec) {
     RemoteSandbox found = find(session);
     requireAllocated(spec, found.cpuCount(), found.memoryMib());
-    var _ = startAgent(session, spec);
+    Set<Language> languages = startAgent(session, spec);
+    // A template may have been built anew.
+    proved.put(template(spec), new Proven(found.cpuCount(), found.memoryMib(), languages));
+    return languages;
   }
 
-  /** Waits no longer than a start may take: what E2B has begun to answer may never come. */
   private Set<Language> startAgent(Session session, SandboxSpec spec) {
     Envd envd = new Envd(settings.api(), http, session);
-    FutureTask<Set<Language>> start = new FutureTask<>(() -> agent.start(envd, arguments(spec)));
-    Thread.ofVirtual().name("e2b-start-" + spec.id()).start(start);
-    try {
-      return start.get(settings.startTimeout().toMillis(), TimeUnit.MILLISECONDS);
-    } catch (ExecutionException e) {
-      if (e.getCause() instanceof E2bException failure) {
-        throw E2bFailures.of("the agent could not be started in the sandbox", failure);
-      }
-      throw new IllegalStateException("starting an agent failed", e.getCause());
-    } catch (TimeoutException e) {
-      throw new EngineException(
-          EngineException.Kind.FAILED,
-          "the agent was not started within " + settings.startTimeout(),
-          e);
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new EngineException(EngineException.Kind.FAILED, "interrupted", e);
-    } finally {
-      start.cancel(true);
-    }
+    return inTime(
+        "the agent could not be started in the sandbox",
+        () -> agent.start(envd, arguments(spec)));
   }
 
   private String agentLog(Session session) {
+    Envd envd = new Envd(settings.api(), http, session);
     try {
-      return HttpCalls.line(agent.log(new Envd(settings.api(), http, session))).strip();
-    } catch (E2bException e) {
+      return HttpCalls.line(inTime("its log", () -> agent.log(envd))).strip();
+    } catch (EngineException e) {
       return "what cannot be read: " + e.getMessage();
+    }
+  }
+
+  /**
+   * Waits no longer than a start may take: what E2B has begun to answer may never come.
+   *
+   * @param what could not be done, should it fail
+   */
+  private <T> T inTime(String what, Callable<T> call) {
+    FutureTask<T> task = new FutureTask<>(call);
+    Thread.ofVirtual().name("e2b-call-", 0).start(task);
+    try {
+      return task.get(settings.startTimeout().toMillis(), TimeUnit.MILLISECONDS);
+    } catch (ExecutionException e) {
+      if (e.getCause() instanceof E2bException failure) {
+        throw E2bFailures.of(what, failure);
+      }
+      throw new IllegalStateException(what, e.getCause());
+    } catch (TimeoutException e) {
+      throw new EngineException(
+          EngineException.Kind.FAILED,
+          what + ": no answer within " + settings.startTimeout(),
+          e);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new EngineException(EngineException.Kind.FAILED, what + ": interrupted", e);
+    } finally {
+      task.cancel(true);
     }
   }
 
@@ -326,7 +351,7 @@ public final class E2bEngine implements SandboxEngine {
       } catch (InterruptedException e) {
         Thread.currentThread().interrupt();
         return Optional.empty();
-      } catch (E2bException e) {
+      } catch (E2bException | EngineException e) {
         logger.atDebug().setCause(e).log("E2B does not tell what runs");
       }
       wait = wait.multipliedBy(2);
@@ -350,7 +375,8 @@ public final class E2bEngine implements SandboxEngine {
     if (session.isPresent()) {
       try {
         boolean ignored = control.kill(session.get().sandboxId());
-      } catch (E2bException e) {
+      } catch (E2bException | EngineException e) {
+        // Also for want of the key: the failure to be told of is the one before.
         logger.atWarn().setCause(e).log("A sandbox that did not start could not be ended yet");
         return;
       }
@@ -406,23 +432,36 @@ public final class E2bEngine implements SandboxEngine {
       return Optional.empty();
     }
     SavedSandbox saved = new SavedSandbox(folder.resolve(SAVED), InstantSource.system());
-    Optional<RemoteSandbox> found =
-        // One whose agent was never there knows nothing of what it is to begin with.
-        saved.begun() ? find(place, id, generation) : Optional.empty();
-    if (found.isEmpty()) {
-      return Optional.empty();
-    }
-    Session session = session(found.get());
+    // One whose agent was never there knows nothing of what it is to begin with.
+    boolean usable = saved.begun() && !saved.left().isZero();
+    Optional<RemoteSandbox> found = usable ? find(place, id, generation) : Optional.empty();
+    return found.map(one -> adopt(id, generation, one, folder, saved));
+  }
+
+  private EngineSandbox adopt(
+      SandboxId id, long generation, RemoteSandbox found, Path folder, SavedSandbox saved) {
+    Session session = session(found);
     E2bSandbox sandbox = sandbox(id, generation, session, folder, saved);
-    boolean paused = found.get().state() == RemoteSandbox.State.PAUSED;
-    if (paused && !saved.rotating()) {
-      sandbox.stayPaused();
-    } else if (!sandbox.goOn(session, Duration.between(found.get().startedAt(), Instant.now()))) {
-      sandbox.close();
-      return Optional.empty();
+    boolean adopted = false;
+    try {
+      if (found.state() == RemoteSandbox.State.PAUSED && !saved.rotating()) {
+        sandbox.stayPaused();
+      } else {
+        sandbox.stayRunning(session, Duration.between(found.startedAt(), Instant.now()));
+      }
+      running.put(id, sandbox);
+      adopted = true;
+      return sandbox;
+    } catch (EngineException e) {
+      // E2B has it, so it is no reason to give it up that it cannot be resumed now: it may be on
+      // its way into a pause, or the account full.
+      throw new EngineException(
+          EngineException.Kind.UNAVAILABLE, "the sandbox cannot be taken up yet", e);
+    } finally {
+      if (!adopted) {
+        sandbox.close();
+      }
     }
-    running.put(id, sandbox);
-    return Optional.of(sandbox);
   }
 
   /** Returns a sandbox with what reaches it. */
@@ -487,7 +526,7 @@ public final class E2bEngine implements SandboxEngine {
         any |= control.kill(found.sandboxId());
       }
       return any;
-    } catch (E2bException e) {
+    } catch (E2bException | EngineException e) {
       throw new EngineException(
           EngineException.Kind.FAILED, "the sandbox could not be ended: " + e.getMessage(), e);
     }
@@ -541,7 +580,10 @@ public final class E2bEngine implements SandboxEngine {
   @Override
   public void close() {
     timer.shutdownNow();
-    running.values().forEach(E2bSandbox::close);
+    // Each may wait for E2B to end its relay.
+    try (ExecutorService closing = Executors.newVirtualThreadPerTaskExecutor()) {
+      running.values().forEach(sandbox -> closing.execute(sandbox::close));
+    }
     running.clear();
     http.close();
   }

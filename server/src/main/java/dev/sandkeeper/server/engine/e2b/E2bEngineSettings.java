@@ -15,6 +15,7 @@ import java.util.function.Supplier;
  * @param sessionLimit how long E2B lets a sandbox run in one go; 1 h or 24 h by its plans
  * @param rotationMargin how long before that a sandbox is paused and resumed, which begins anew
  * @param startTimeout the longest a sandbox may take until its agent says that it is there
+ * @param maxStarting in how many sandboxes that were handed out the agent is started at once
  */
 public record E2bEngineSettings(
     Path stateFolder,
@@ -23,7 +24,8 @@ public record E2bEngineSettings(
     String template,
     Duration sessionLimit,
     Duration rotationMargin,
-    Duration startTimeout) {
+    Duration startTimeout,
+    int maxStarting) {
 
   public E2bEngineSettings {
     if (template.isEmpty()) {
@@ -35,6 +37,9 @@ public record E2bEngineSettings(
     }
     if (!startTimeout.isPositive()) {
       throw new IllegalArgumentException("startTimeout: " + startTimeout + " (expected: > 0)");
+    }
+    if (maxStarting < 1) {
+      throw new IllegalArgumentException("maxStarting: " + maxStarting + " (expected: >= 1)");
     }
   }
 

@@ -29,6 +29,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
@@ -57,6 +58,7 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
   private static final Duration ROTATION_AGAIN = Duration.ofSeconds(30);
   private static final Duration REACH_AGAIN = Duration.ofSeconds(5);
   private static final Duration REMOVE_AGAIN = Duration.ofSeconds(10);
+  private static final int MAX_DOUBLINGS = 16;
 
   private final SandboxId id;
   private final long generation;
@@ -64,7 +66,6 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
   private final String remoteId;
   private final RemoteHandle remote;
   private final SavedSandbox saved;
-  private final Set<Language> languages;
   private final GuestSandbox guest;
   private final EndNotice notice = new EndNotice();
   private final Alarm paidEnd;
@@ -91,13 +92,29 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
   private volatile boolean rotating;
   private volatile boolean over;
 
+  /** Whether E2B may have it running though it is paused; guarded by {@link #ending}. */
+  private Doubt doubt = Doubt.NONE;
+
   /** Whether E2B has ended it, as it was told to. */
   private volatile boolean removedThere;
 
   /** How often in a row the agent was away though the link stood; of the check alone. */
   private volatile int absences;
 
+  /** How often in a row E2B's daemons did not know it, since its agent was there last. */
+  private final AtomicInteger goneInARow = new AtomicInteger();
+
   private volatile String goodbye = "";
+
+  /** What is known of a resumption at E2B that failed here. */
+  private enum Doubt {
+    /** It is as the rest says. */
+    NONE,
+    /** It was not taken, as far as the last try tells. */
+    HARDLY_RUNS,
+    /** It may run there, at the price of running. */
+    MAY_RUN
+  }
 
   // Guarded by this.
   private Optional<SandboxSpec> created = Optional.empty();
@@ -126,15 +143,16 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
     this.settings = settings;
     this.saved = saved;
     this.remoteId = remoteId;
-    this.languages = saved.languages();
     this.removed = removed;
     paidEnd = new Alarm(patience.timer(), "e2b-paid-end");
     sessionEnd = new Alarm(patience.timer(), "e2b-session-end");
     agentCheck = new Alarm(patience.timer(), "e2b-agent-check");
     reachAgain = new Alarm(patience.timer(), "e2b-reach-again");
     removal = new Alarm(patience.timer(), "e2b-removal");
-    this.remote = remote.apply(() -> reachAgain.in(Duration.ZERO, this::reachOrEnd));
-    guest = new GuestSandbox(folder, owner, this, patience, folder.resolve("contexts"), languages);
+    this.remote = remote.apply(this::goneThere);
+    guest =
+        new GuestSandbox(
+            folder, owner, this, patience, folder.resolve("contexts"), saved.languages());
   }
 
   @Override
@@ -154,23 +172,30 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
 
   @Override
   public Set<Language> languages() {
-    return languages;
+    return saved.languages();
   }
 
   /**
    * Starts the agent of what was created, links up with it and waits for it.
    *
-   * @param startAgent puts it into the sandbox
+   * @param startAgent puts it into the sandbox, and returns the languages found there
    * @param agentLog returns what the agent wrote of itself
    * @throws EngineException when it cannot be started, or does not answer in time
    */
-  void begin(Session session, SandboxSpec spec, Runnable startAgent, Supplier<String> agentLog) {
+  void begin(
+      Session session,
+      SandboxSpec spec,
+      Supplier<Set<Language>> startAgent,
+      Supplier<String> agentLog) {
     synchronized (this) {
       created = Optional.of(spec);
     }
     boolean answered = false;
     try {
-      startAgent.run();
+      Set<Language> languages = startAgent.get();
+      if (!languages.equals(saved.languages())) {
+        saved.languages(languages);
+      }
       reach(session);
       if (!guest.awaitAgent(settings.startTimeout())) {
         throw new EngineException(
@@ -200,36 +225,42 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
     }
   }
 
-  /** Ends it, as its agent could not be started. */
-  void failed(RuntimeException cause) {
+  /**
+   * Ends it, as its agent could not be started.
+   *
+   * @return false when it had ended before, which is why
+   */
+  boolean failed(RuntimeException cause) {
+    if (stopping || isOver()) {
+      return false;
+    }
     logger
         .atWarn()
         .addKeyValue("sandbox_id", id)
         .setCause(cause)
         .log("The sandbox was handed out and its agent did not start");
     endIf(() -> true, SandboxEnd.Reason.AGENT_LOST);
+    return true;
   }
 
   /**
-   * Links up with what an earlier engine object created, and waits for its agent.
+   * Takes over what an earlier engine object created, and E2B says runs. As with one that runs all
+   * along, its agent is waited for by what is asked of it: a way to it that is closed for a while
+   * is no reason to lose it, or to keep others from being taken over.
    *
    * @param ran how long its session has run
-   * @return whether the agent answered in time
    */
-  boolean goOn(Session session, Duration ran) {
+  void stayRunning(Session session, Duration ran) {
     begun.complete(true);
     if (saved.rotating()) {
-      var _ = remote.resume(saved.left());
-      saved.rotating(false);
+      var _ = remote.resume(requirePaid());
+      rotated();
     } else {
       remote.reach(session);
     }
-    boolean there = guest.awaitAgent(settings.startTimeout());
-    if (there) {
-      guest.getReady();
-      watch(ran);
-    }
-    return there;
+    guest.getReady();
+    watch(ran);
+    checkAgent();
   }
 
   /** Takes a sandbox over that an earlier engine object has paused. */
@@ -275,14 +306,16 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
       if (isOver() || stopping || paused || unpaid()) {
         return;
       }
+      // Should it fail; a session that begins meanwhile puts it off.
+      sessionEnd.in(ROTATION_AGAIN, this::rotate);
       rotating = true;
       saved.rotating(true);
       remote.pause();
       var _ = remote.resume(requirePaid());
-      saved.rotating(false);
+      watchSession(Duration.ZERO);
+      rotated();
       awaitConnected(settings.startTimeout());
       logger.atInfo().addKeyValue("sandbox_id", id).log("The session at E2B was begun anew");
-      watchSession(Duration.ZERO);
     } catch (EngineException e) {
       logger
           .atWarn()
@@ -290,14 +323,22 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
           .setCause(e)
           .log("The session at E2B could not be begun anew yet");
       reachOrEnd();
-      if (!isOver()) {
-        sessionEnd.in(ROTATION_AGAIN, this::rotate);
-      }
     } finally {
       rotating = false;
       ending.unlock();
     }
     tryToKeepRenewed();
+  }
+
+  /** It runs again. Should that not be written, the next engine object resumes what runs. */
+  private void rotated() {
+    try {
+      if (saved.rotating()) {
+        saved.rotating(false);
+      }
+    } catch (EngineException e) {
+      logger.debug("That {} runs again could not be written down", id, e);
+    }
   }
 
   @Override
@@ -331,6 +372,23 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
     watchPaidTime();
     renewed.set(true);
     keepRenewed();
+    remember();
+  }
+
+  /**
+   * Writes the paid time, once E2B has been told: what a full disk keeps from being written is
+   * missed by the next engine object alone.
+   */
+  private void remember() {
+    try {
+      saved.write();
+    } catch (EngineException e) {
+      logger
+          .atWarn()
+          .addKeyValue("sandbox_id", id)
+          .setCause(e)
+          .log("How long the sandbox is paid for could not be written down");
+    }
   }
 
   /**
@@ -392,6 +450,8 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
         // First: what loses its connection now is to wait for another.
         paused = true;
         pauseThere();
+      } else if (doubt != Doubt.NONE) {
+        pauseInDoubt();
       }
       return UsageReading.NOTHING;
     } finally {
@@ -403,6 +463,10 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
   private void pauseThere() {
     boolean done = false;
     try {
+      if (saved.rotating()) {
+        // From a rotation that failed: whoever finds it paused is not to resume it.
+        saved.rotating(false);
+      }
       remote.pause();
       done = true;
     } finally {
@@ -414,20 +478,58 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
   }
 
   /**
+   * Holds it still again, should E2B have resumed it without that being known here.
+   *
+   * @throws EngineException when it may run on
+   */
+  private void pauseInDoubt() {
+    try {
+      remote.pause();
+      doubt = Doubt.NONE;
+    } catch (EngineException e) {
+      endIfGone(e);
+      if (doubt == Doubt.MAY_RUN || isOver()) {
+        throw e;
+      }
+      // While E2B is away a paused sandbox is not lost over an attempt to resume it.
+      logger
+          .atWarn()
+          .addKeyValue("sandbox_id", id)
+          .setCause(e)
+          .log("E2B does not tell yet that the sandbox is still paused");
+    }
+  }
+
+  /** It is told that there is no such sandbox, which those that run it may say too early. */
+  private void goneThere() {
+    reachAgain.in(backoff(goneInARow.getAndIncrement()), this::reachOrEnd);
+  }
+
+  /** Not at all at first, then twice as long each time. */
+  private Duration backoff(int failures) {
+    if (failures == 0) {
+      return Duration.ZERO;
+    }
+    E2bSettings.LinkTimes times = settings.api().link();
+    Duration wait = times.firstWait().multipliedBy(1L << Math.min(failures - 1, MAX_DOUBLINGS));
+    return wait.compareTo(times.longestWait()) < 0 ? wait : times.longestWait();
+  }
+
+  /**
    * Links up anew with a sandbox that is to run, as often as it takes; ends one that is no more.
    */
   private void reachOrEnd() {
     ending.lock();
     try {
-      if (isOver() || stopping || paused || unpaid()) {
+      if (isOver() || stopping || paused || unpaid() || remote.isReached()) {
         return;
       }
       if (remote.exists()) {
         boolean anew = remote.resume(requirePaid());
-        saved.rotating(false);
         if (anew) {
           watchSession(Duration.ZERO);
         }
+        rotated();
       } else {
         end(SandboxEnd.Reason.AGENT_LOST);
       }
@@ -460,11 +562,36 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
   }
 
   private void goOn() {
-    var _ = remote.resume(requirePaid());
+    Duration paid = requirePaid();
+    try {
+      var _ = remote.resume(paid);
+    } catch (EngineException e) {
+      if (doubt != Doubt.MAY_RUN) {
+        doubt = mayBeDone(e) ? Doubt.MAY_RUN : Doubt.HARDLY_RUNS;
+      }
+      endIfGone(e);
+      throw e;
+    }
+    doubt = Doubt.NONE;
     paused = false;
     awaitConnected(settings.startTimeout());
     guest.getReady();
     watch(Duration.ZERO);
+  }
+
+  private static boolean mayBeDone(EngineException failure) {
+    return failure.getCause() instanceof E2bException cause && cause.mayBeDone();
+  }
+
+  /** Ends it when it is refused for not being there. */
+  private void endIfGone(EngineException refusal) {
+    try {
+      if (refusal.kind() == EngineException.Kind.FAILED && !remote.exists()) {
+        end(SandboxEnd.Reason.AGENT_LOST);
+      }
+    } catch (EngineException e) {
+      logger.debug("Whether {} is there is not known", id, e);
+    }
   }
 
   private void awaitConnected(Duration timeout) {
@@ -557,7 +684,7 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
   void close() {
     letGo = true;
     cancelAlarms();
-    remote.leave();
+    remote.close();
     guest.letGo();
   }
 
@@ -565,6 +692,7 @@ final class E2bSandbox implements EngineSandbox, GuestHost {
   public void controlGained() {
     agentCheck.cancel();
     absences = 0;
+    goneInARow.set(0);
     // What was on its way when the connection broke may never have arrived.
     synchronized (this) {
       created.ifPresent(guest::setUp);

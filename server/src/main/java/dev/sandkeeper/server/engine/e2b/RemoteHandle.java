@@ -8,7 +8,7 @@ import java.util.random.RandomGenerator;
 import org.jspecify.annotations.Nullable;
 
 /** One sandbox at E2B, and the link to it while there is one. */
-final class RemoteHandle {
+final class RemoteHandle implements AutoCloseable {
   private final ControlApi control;
   private final HttpCalls http;
   private final E2bSettings settings;
@@ -19,6 +19,9 @@ final class RemoteHandle {
 
   // Guarded by this.
   private @Nullable E2bLink link;
+
+  /** Whether there is to be no further link: a call that was under way comes too late. */
+  private boolean closed;
 
   /**
    * Makes a handle without a link.
@@ -42,9 +45,12 @@ final class RemoteHandle {
     this.gone = gone;
   }
 
-  /** Links up, in place of the link that there was. */
+  /** Links up, in place of the link that there was; not any more once this is closed. */
   synchronized void reach(Session session) {
     leave();
+    if (closed) {
+      return;
+    }
     E2bLink made =
         new E2bLink(
             new Envd(settings, http, session),
@@ -75,8 +81,14 @@ final class RemoteHandle {
     }
   }
 
-  /** Ends the link; the sandbox runs on. */
-  synchronized void leave() {
+  /** Ends the link, for good; the sandbox runs on. */
+  @Override
+  public synchronized void close() {
+    closed = true;
+    leave();
+  }
+
+  private synchronized void leave() {
     if (link != null) {
       link.close();
       link = null;
@@ -84,6 +96,7 @@ final class RemoteHandle {
   }
 
   private synchronized void abandonLink() {
+    closed = true;
     if (link != null) {
       link.abandon();
       link = null;
@@ -130,7 +143,7 @@ final class RemoteHandle {
     }
   }
 
-  /** Ends it, if it is there, and the link. */
+  /** Ends it, if it is there, and the link, for good. */
   void kill() {
     abandonLink();
     try {

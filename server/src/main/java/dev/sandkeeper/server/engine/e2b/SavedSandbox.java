@@ -1,9 +1,9 @@
 package dev.sandkeeper.server.engine.e2b;
 
+import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.ExecutionSpec.Language;
 import java.io.IOException;
 import java.io.Reader;
-import java.io.UncheckedIOException;
 import java.io.Writer;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -16,10 +16,12 @@ import java.util.EnumSet;
 import java.util.Properties;
 import java.util.Set;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What is remembered of a sandbox beside what E2B tells, for the engine object that comes next: the
- * end of its paid time, which E2B does not keep of a paused one, and its languages.
+ * end of its paid time, which E2B does not keep of a paused one, and its languages. Methods that
+ * write throw an {@link EngineException}, {@code UNAVAILABLE}, when the file cannot be written.
  */
 final class SavedSandbox {
   private static final String PAID_UNTIL = "paid-until";
@@ -31,7 +33,11 @@ final class SavedSandbox {
   private final InstantSource clock;
   private final Properties values = new Properties();
 
-  /** Reads it, if it is there. */
+  /**
+   * Reads it, if it is there.
+   *
+   * @throws EngineException {@code UNAVAILABLE} when it cannot be read
+   */
   SavedSandbox(Path file, InstantSource clock) {
     this.file = file;
     this.clock = clock;
@@ -39,7 +45,8 @@ final class SavedSandbox {
       try (Reader reader = Files.newBufferedReader(file)) {
         values.load(reader);
       } catch (IOException e) {
-        throw new UncheckedIOException("cannot read " + file, e);
+        throw new EngineException(
+            EngineException.Kind.UNAVAILABLE, "the file " + file + " cannot be read", e);
       }
     }
   }
@@ -55,9 +62,13 @@ final class SavedSandbox {
 
   /** Begins with a new one, paid for that long from now. */
   synchronized void begin(Set<Language> languages, Duration paid) {
-    values.setProperty(
-        LANGUAGES, languages.stream().map(Language::name).collect(Collectors.joining(",")));
     paid(paid);
+    languages(languages);
+  }
+
+  /** Sets which languages it has interpreters for. */
+  synchronized void languages(Set<Language> languages) {
+    set(LANGUAGES, languages.stream().map(Language::name).collect(Collectors.joining(",")));
   }
 
   /** Returns whether its agent was ever there, with all that it begins with. */
@@ -66,8 +77,7 @@ final class SavedSandbox {
   }
 
   synchronized void setBegun() {
-    values.setProperty(BEGUN, "true");
-    write();
+    set(BEGUN, "true");
   }
 
   /** Returns whether it is paused only so that its session begins anew. */
@@ -76,8 +86,7 @@ final class SavedSandbox {
   }
 
   synchronized void rotating(boolean now) {
-    values.setProperty(ROTATING, Boolean.toString(now));
-    write();
+    set(ROTATING, Boolean.toString(now));
   }
 
   /** Returns what is left of the paid time; zero when it is over. */
@@ -87,13 +96,30 @@ final class SavedSandbox {
     return left.isNegative() ? Duration.ZERO : left;
   }
 
-  /** Sets the paid time, from now. */
+  /** Sets the paid time, from now; it is yet to be written. */
   synchronized void paid(Duration paid) {
     values.setProperty(PAID_UNTIL, clock.instant().plus(paid).toString());
-    write();
   }
 
-  private void write() {
+  /** Sets and writes a value, which stays as it was when it cannot be written. */
+  private void set(String name, String value) {
+    @Nullable Object before = values.setProperty(name, value);
+    boolean written = false;
+    try {
+      write();
+      written = true;
+    } finally {
+      if (!written) {
+        values.remove(name);
+        if (before != null) {
+          values.put(name, before);
+        }
+      }
+    }
+  }
+
+  /** Writes all that was set. */
+  synchronized void write() {
     try {
       Path part = file.resolveSibling(file.getFileName() + ".part");
       try (Writer writer = Files.newBufferedWriter(part)) {
@@ -101,7 +127,8 @@ final class SavedSandbox {
       }
       Files.move(part, file, StandardCopyOption.ATOMIC_MOVE);
     } catch (IOException e) {
-      throw new UncheckedIOException("cannot write " + file, e);
+      throw new EngineException(
+          EngineException.Kind.UNAVAILABLE, "the file " + file + " cannot be written", e);
     }
   }
 }

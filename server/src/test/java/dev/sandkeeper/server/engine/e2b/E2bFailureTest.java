@@ -162,8 +162,7 @@ class E2bFailureTest {
     peer.kill(peer.sandboxes().getFirst().path("id").asText());
 
     assertThat(end.get(20, TimeUnit.SECONDS).reason()).isEqualTo(SandboxEnd.Reason.AGENT_LOST);
-    assertThat(recording.await().reason())
-        .isIn(ExecutionEnd.Reason.SANDBOX_ENDED, ExecutionEnd.Reason.LOST);
+    assertThat(recording.await().reason()).isEqualTo(ExecutionEnd.Reason.SANDBOX_ENDED);
   }
 
   @Test

@@ -7,6 +7,7 @@ import dev.sandkeeper.server.engine.e2b.E2bSettings.LinkTimes;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Optional;
+import java.util.function.Supplier;
 
 /** An engine whose E2B is the test peer. */
 final class E2bFixture {
@@ -14,6 +15,8 @@ final class E2bFixture {
   private static final int CPU_CORES = 2;
 
   private static final int MEMORY_MIB = 512;
+
+  private static final int MAX_STARTING = 8;
 
   private E2bFixture() {}
 
@@ -49,7 +52,23 @@ final class E2bFixture {
         "base",
         sessionLimit,
         Duration.ofMillis(500),
-        Duration.ofSeconds(20));
+        Duration.ofSeconds(20),
+        MAX_STARTING);
+  }
+
+  /** Returns the usual settings with another key and other bounds of what starts. */
+  static E2bEngineSettings settings(
+      Peer peer, Path stateFolder, Supplier<String> key, Duration startTimeout, int maxStarting) {
+    E2bEngineSettings usual = settings(peer, stateFolder, Duration.ofHours(1));
+    return new E2bEngineSettings(
+        stateFolder,
+        usual.api(),
+        key,
+        usual.template(),
+        usual.sessionLimit(),
+        usual.rotationMargin(),
+        startTimeout,
+        maxStarting);
   }
 
   /** Returns the usual sandbox, as large as those of the peer. */

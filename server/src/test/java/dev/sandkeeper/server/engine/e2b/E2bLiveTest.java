@@ -32,7 +32,8 @@ class E2bLiveTest {
             "base",
             Duration.ofHours(1),
             Duration.ofMinutes(5),
-            Duration.ofSeconds(60));
+            Duration.ofSeconds(60),
+            8);
     try (E2bEngine engine = new E2bEngine(settings)) {
       engine.check();
       EngineSandbox sandbox = engine.create(E2bFixture.spec(Duration.ofMinutes(3)));
