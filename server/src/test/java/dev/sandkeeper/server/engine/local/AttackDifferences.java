@@ -85,7 +85,7 @@ final class AttackDifferences {
   void assertEnd(Attack attack, ExecutionEnd end, String said) {
     List<String> reasons = ends(attack);
     String reason = end.reason().name();
-    if (lenient && reasons.contains(reason) || !lenient && !reasons.isEmpty()) {
+    if (lenient ? reasons.contains(reason) : !reasons.isEmpty()) {
       assertThat(reason).as(said).isIn(reasons);
       return;
     }
