@@ -156,7 +156,7 @@ final class KeyShape implements Shape {
   }
 
   @Override
-  public Tail tail() {
+  public Tail tail(byte[] data, int start, int end) {
     return new Tail() {
       private int left = MAX_BYTES;
 

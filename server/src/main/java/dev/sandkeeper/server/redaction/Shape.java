@@ -55,10 +55,16 @@ interface Shape {
   /** Says whether only what follows tells where it ends. */
   boolean isOpenEnded();
 
-  /** Returns what finds the end of one that is known. */
-  Tail tail();
+  /**
+   * Returns what finds the end of one that is known.
+   *
+   * @param start where it begins in the data
+   * @param end where the bytes end by which it is known
+   */
+  Tail tail(byte[] data, int start, int end);
 
   /** The rest of one that is known. */
+  @FunctionalInterface
   interface Tail {
     /**
      * Goes on with it.

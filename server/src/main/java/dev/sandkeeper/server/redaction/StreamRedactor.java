@@ -64,7 +64,7 @@ public final class StreamRedactor {
         .openAtEnd(end)
         .ifPresent(shape -> {
           openShape = shape;
-          openTail = shape.tail();
+          openTail = shape.tail(end, end.length, end.length);
         });
   }
 
@@ -144,7 +144,7 @@ public final class StreamRedactor {
       ByteArrayOutputStream marked = at < border && carryTarget != null ? carryTarget : target;
       marked.writeBytes(found.mark());
       openShape = found;
-      openTail = found.tail();
+      openTail = found.tail(data, at, foundEnd);
       openTarget = marked;
       at = goOn(data, foundEnd, limit, target);
       literal = at;
@@ -206,7 +206,7 @@ public final class StreamRedactor {
         at = redaction.next(data, at + 1, limit)) {
       foundEnd = Shape.NO;
       foundHolds = false;
-      for (Shape shape : redaction.startingWith(data[at])) {
+      for (Shape shape : redaction.startingAt(data, at, limit)) {
         if (shape.isWord() && !isWordStart(before(data, begin, at))) {
           continue;
         }
