@@ -22,7 +22,9 @@ interface Shape {
 
   /** Says whether bytes between a begin and an end end with others. */
   static boolean endsWith(byte[] suffix, byte[] data, int begin, int end) {
+    // Most do not even have the last byte, which is quicker to see.
     return end - begin >= suffix.length
+        && (suffix.length == 0 || suffix[suffix.length - 1] == data[end - 1])
         && Arrays.equals(suffix, 0, suffix.length, data, end - suffix.length, end);
   }
 

@@ -12,6 +12,7 @@ import java.util.Random;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -259,6 +260,14 @@ class StreamRedactorTest {
     shown.letGo();
     shown.write(" and more");
     assertThat(shown.end()).isEqualTo("eyJ-[redacted:github-token] and more");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"eyJ", "-eyJ", "sk-"})
+  @Timeout(20)
+  void manyBeginningsTakeNoLongerThanOtherText(String beginning) {
+    String text = beginning.repeat(3_000_000 / beginning.length());
+    assertThat(redacted(text)).isEqualTo(text);
   }
 
   @Test
