@@ -189,6 +189,25 @@ class PortServiceTest {
     assertThat(answer.headers().contains("content-security-policy")).isFalse();
   }
 
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "/health",
+        "/docs/",
+        "/metrics",
+        "/openapi.json",
+        "/v1/sandboxes",
+        "/v1/sandboxes/a/ports/80/",
+        "/api/v1/sandboxes/a/files/b",
+        "/sandkeeper.v1.SandboxService/ListSandboxes"
+      })
+  void onAHostOfItsOwnEveryPathIsThePrograms(String inside) {
+    AggregatedHttpResponse answer =
+        byHost("h1c", HttpMethod.GET, inside, "x-api-key", runner.secret());
+
+    assertThat(answer.contentUtf8()).startsWith("GET " + inside + " HTTP/1.1\n");
+  }
+
   @Test
   void aUrlIsExchangedForACookieAndTheTokenReachesNobody() {
     ExposePortResponse exposed = expose();
