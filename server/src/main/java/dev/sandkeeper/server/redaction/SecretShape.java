@@ -102,7 +102,8 @@ final class SecretShape implements Shape {
     for (int at = Math.ceilDiv(before * Byte.SIZE, bits) * bits; at + bits <= end; at += bits) {
       int digit = 0;
       for (int bit = at - before * Byte.SIZE; bit < at - before * Byte.SIZE + bits; bit++) {
-        digit = digit << 1 | bytes[bit / Byte.SIZE] >> Byte.SIZE - 1 - bit % Byte.SIZE & 1;
+        int shift = Byte.SIZE - 1 - bit % Byte.SIZE;
+        digit = (digit << 1) | ((bytes[bit / Byte.SIZE] >> shift) & 1);
       }
       text.append(digits.charAt(digit));
     }
