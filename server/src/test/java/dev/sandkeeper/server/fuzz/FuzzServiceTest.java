@@ -208,7 +208,7 @@ class FuzzServiceTest {
 
   private static boolean leadsTo(RequestHeaders request, ServiceConfig config) {
     String host = Objects.requireNonNullElse(request.authority(), "127.0.0.1");
-    return server.served().findVirtualHost(host).equals(config.virtualHost())
+    return server.served().findVirtualHost(host, 80).equals(config.virtualHost())
         && config
             .route()
             .apply(ServiceRequestContext.of(HttpRequest.of(request)).routingContext(), false)
