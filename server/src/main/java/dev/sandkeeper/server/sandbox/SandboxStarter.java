@@ -222,8 +222,6 @@ final class SandboxStarter {
       audit.notCreated(
           transaction, principal, pending, attempts.asked(), ErrorReason.ENGINE_UNAVAILABLE);
     });
-    return notStarted(pending)
-        .retryAfter(cause.retryAfter().orElse(TRY_AGAIN))
-        .causedBy(cause);
+    return notStarted(pending).retryAfter(cause.retryAfter().orElse(TRY_AGAIN)).causedBy(cause);
   }
 }

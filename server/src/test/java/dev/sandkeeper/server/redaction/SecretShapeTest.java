@@ -56,8 +56,7 @@ class SecretShapeTest {
         written(LETTERS, "K\\u00fchl&schr\\u00e4nk\\ud83d\\ude00"),
         written(LETTERS, "K\\xc3\\xbchl&schr\\xc3\\xa4nk\\xf0\\x9f\\x98\\x80"),
         written(LETTERS, "K\\303\\274hl&schr\\303\\244nk\\360\\237\\230\\200"),
-        written(
-            PLAIN, "\\x61\\x62\\x2b\\x63\\x2f\\x64\\x3d\\x3d\\x65\\x66\\x67\\x68"),
+        written(PLAIN, "\\x61\\x62\\x2b\\x63\\x2f\\x64\\x3d\\x3d\\x65\\x66\\x67\\x68"),
         // printf %q of bash.
         written(ODD, "p~w\\!x\\'\\(y\\)\\*z\\&\\<Q\\>\\\"%\\\\\\ /+e"),
         // HTML of Python, Go and PHP.
@@ -95,9 +94,7 @@ class SecretShapeTest {
             "  #\n",
             "  0x61, 0x62, 0x2b, 0x63, 0x2f, 0x64, 0x3d, 0x3d, 0x65, 0x66, 0x67, 0x68\n"),
         written(
-            "first\nline",
-            "{#}",
-            "{0x66, 0x69, 0x72, 0x73, 0x74, 0xa, 0x6c, 0x69, 0x6e, 0x65}"),
+            "first\nline", "{#}", "{0x66, 0x69, 0x72, 0x73, 0x74, 0xa, 0x6c, 0x69, 0x6e, 0x65}"),
         written(PLAIN, " #\n", " 61 62 2b 63 2f 64\n 3d 3d 65 66 67 68\n"),
         written(PLAIN, "<Buffer #>", "<Buffer 61 62 2b 63 2f 64 3d 3d 65 66 67 68>"),
         written(PLAIN, "61-62-2B-63-2F-64-3D-3D-65-66-67-68"),
