@@ -56,7 +56,7 @@ final class PortExchange {
               false,
               false));
 
-  private final Thread sender = Thread.ofVirtual().name("port-sender").unstarted(this::sendBody);
+  private final Thread sender;
   private boolean switched;
   private boolean complete;
 
@@ -76,6 +76,7 @@ final class PortExchange {
     this.head = head;
     this.request = request;
     this.outward = outward;
+    this.sender = Thread.ofVirtual().name("port-sender").unstarted(this::sendBody);
   }
 
   /**
