@@ -3,6 +3,7 @@ package dev.sandkeeper.server.engine.e2b;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
 
 import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.EngineExecution;
@@ -147,8 +148,11 @@ class E2bAdoptTest {
         .isThrownBy(() -> adopt(first))
         .satisfies(e -> assertThat(e.kind()).isEqualTo(EngineException.Kind.UNAVAILABLE));
 
-    assertThatThrownBy(() -> SocketChannel.open(engineSocket(folder)).close())
-        .isInstanceOf(IOException.class);
+    // Closed once the thread that listens has noticed.
+    await()
+        .untilAsserted(() ->
+            assertThatThrownBy(() -> SocketChannel.open(engineSocket(folder)).close())
+                .isInstanceOf(IOException.class));
     peer.clearFaults();
     assertRuns(adopt(first));
   }
