@@ -67,8 +67,8 @@ final class EngineRecoveryServiceTest {
   void sandboxesWhoseTakingUpTakesLongDoNotWaitForEachOther() throws Exception {
     List<Sandbox> sandboxes =
         IntStream.range(0, 5)
-            .mapToObj(_ ->
-                EngineFixture.create(server.admin(), template -> template.setEngine("spare")))
+            .mapToObj(
+                _ -> EngineFixture.create(server.admin(), template -> template.setEngine("spare")))
             .toList();
     CyclicBarrier together = new CyclicBarrier(sandboxes.size());
     spare.whileAdopting(() -> {

@@ -17,8 +17,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * How a sandbox at E2B ends: by itself, which is told, or as it is told to; or is let go of and runs
- * on. What has ended is removed at E2B, again and again until that is done.
+ * How a sandbox at E2B ends: by itself, which is told, or as it is told to; or is let go of and
+ * runs on. What has ended is removed at E2B, again and again until that is done.
  */
 final class E2bEnding {
   private static final Logger logger = LoggerFactory.getLogger(E2bEnding.class);

@@ -221,8 +221,7 @@ public final class E2bEngine implements SandboxEngine {
   private Set<Language> startAgent(Session session, SandboxSpec spec) {
     Envd envd = new Envd(settings.api(), http, session);
     return inTime(
-        "the agent could not be started in the sandbox",
-        () -> agent.start(envd, arguments(spec)));
+        "the agent could not be started in the sandbox", () -> agent.start(envd, arguments(spec)));
   }
 
   private String agentLog(Session session) {
@@ -251,9 +250,7 @@ public final class E2bEngine implements SandboxEngine {
       throw new IllegalStateException(what, e.getCause());
     } catch (TimeoutException e) {
       throw new EngineException(
-          EngineException.Kind.FAILED,
-          what + ": no answer within " + settings.startTimeout(),
-          e);
+          EngineException.Kind.FAILED, what + ": no answer within " + settings.startTimeout(), e);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       throw new EngineException(EngineException.Kind.FAILED, what + ": interrupted", e);

@@ -36,9 +36,9 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A sandbox at E2B with our agent in it: what it does, it does by the agent; whether it runs is said
- * by its {@link E2bLife}, and how it ends by its {@link E2bEnding}. What it uses is not measured:
- * E2B bills what is allocated.
+ * A sandbox at E2B with our agent in it: what it does, it does by the agent; whether it runs is
+ * said by its {@link E2bLife}, and how it ends by its {@link E2bEnding}. What it uses is not
+ * measured: E2B bills what is allocated.
  */
 final class E2bSandbox implements EngineSandbox, GuestHost {
   private static final Logger logger = LoggerFactory.getLogger(E2bSandbox.class);

@@ -41,8 +41,6 @@ class AlarmTest {
     alarm.in(Duration.ofMillis(300), calls::incrementAndGet);
 
     await().until(() -> calls.get() == 1);
-    await()
-        .during(Duration.ofMillis(300))
-        .untilAsserted(() -> assertThat(calls).hasValue(1));
+    await().during(Duration.ofMillis(300)).untilAsserted(() -> assertThat(calls).hasValue(1));
   }
 }
