@@ -57,7 +57,7 @@ class Peer:
     """Takes every connection and says who handles a request; keeps what tests ask about."""
 
     def __init__(self, options):
-        self.sandboxes = Sandboxes(options.scratch, options.max_sandboxes, options.exit_memory, self.end_connections)
+        self.sandboxes = Sandboxes(options, self.end_connections)
         self.control = Control(options.key, self.sandboxes)
         self.data_plane = DataPlane(self.sandboxes)
         self.faults = Faults()
@@ -162,6 +162,8 @@ class Peer:
                 value = list(self.requests)
             elif call == ("POST", "/_peer/faults"):
                 value = self.add_fault(Rule(json.loads(body)))
+            elif call == ("GET", "/_peer/faults"):
+                value = [{**rule.settings, "times": rule.left} for rule in self.faults.rules if rule.left]
             elif call == ("DELETE", "/_peer/faults"):
                 self.faults.rules.clear()
             elif call == ("GET", "/_peer/sandboxes"):
@@ -223,6 +225,7 @@ def main():
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--key", required=True, help="the API key that clients have to show")
     parser.add_argument("--max-sandboxes", type=int, default=100, help="how many may run at once")
+    parser.add_argument("--max-session", type=float, default=86400, help="seconds that a sandbox may run in one piece")
     parser.add_argument("--exit-memory", type=float, default=30, help="seconds for which an exit can be asked for")
     parser.add_argument("--scratch", help="a folder for sockets; a temporary one by default")
     options = parser.parse_args()

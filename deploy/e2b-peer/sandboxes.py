@@ -153,10 +153,11 @@ class Sandbox:
 class Sandboxes:
     """All sandboxes of the peer, and the events of their lives."""
 
-    def __init__(self, scratch, most, exit_memory, cut):
-        self.scratch = scratch
-        self.most = most
-        self.exit_memory = exit_memory
+    def __init__(self, options, cut):
+        self.scratch = options.scratch
+        self.most = options.max_sandboxes
+        self.exit_memory = options.exit_memory
+        self.max_session = options.max_session
         # Called with the id of a sandbox whose connections end.
         self.cut = cut
         self.all = {}
@@ -191,7 +192,7 @@ class Sandboxes:
             self.starting -= 1
         self.all[sandbox.id] = sandbox
         sandbox.running_since = sandbox.started_at = time.time()
-        self.set_end(sandbox, sandbox.started_at + timeout)
+        self._begin_session(sandbox, timeout)
         self._record(sandbox, "created")
         asyncio.ensure_future(self._watch(sandbox))
         return sandbox
@@ -207,6 +208,17 @@ class Sandboxes:
         sandbox.end_at = end
         sandbox.timer = asyncio.get_event_loop().call_later(
             max(0.0, end - time.time()), lambda: asyncio.ensure_future(self._expire(sandbox)))
+
+    def _begin_session(self, sandbox, timeout):
+        self.set_end(sandbox, sandbox.running_since + timeout)
+        asyncio.get_event_loop().call_later(
+            self.max_session,
+            lambda session=sandbox.execution_id: asyncio.ensure_future(self._end_session(sandbox, session)))
+
+    async def _end_session(self, sandbox, execution_id):
+        """However long its timeout is, a sandbox runs no longer than that in one piece."""
+        if sandbox.state == "running" and sandbox.execution_id == execution_id:
+            await self.kill(sandbox, "timeout")
 
     async def _expire(self, sandbox):
         if sandbox.state != "running":
@@ -238,7 +250,7 @@ class Sandboxes:
         sandbox.running_since = time.time()
         sandbox.ran = 0.0
         sandbox.execution_id = secrets.token_hex(16)
-        self.set_end(sandbox, sandbox.running_since + timeout)
+        self._begin_session(sandbox, timeout)
         self._record(sandbox, "resumed")
 
     async def kill(self, sandbox, reason):

@@ -10,6 +10,7 @@ import termios
 
 from attack import held, refused
 
+own = os.ttyname(0) if os.isatty(0) else None
 for path in ["/dev/console", "/dev/tty0", "/dev/tty1", "/dev/vcs"] + glob.glob("/dev/pts/*"):
     for what, number, argument in (
         ("keys", termios.TIOCSTI, b"x"),
@@ -25,7 +26,7 @@ for path in ["/dev/console", "/dev/tty0", "/dev/tty1", "/dev/vcs"] + glob.glob("
             finally:
                 os.close(fd)
 
-        if path == os.ttyname(0):
+        if path == own:
             try:
                 attempt()
             except OSError:

@@ -7,18 +7,35 @@ import base64
 import hashlib
 import http.server
 import os
+import select
 import socket
 import sys
 
 MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
+# The requests of each connection that asked for /refuse and is over.
+refused = []
+
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    def handle(self):
+        self.requests = []
+        super().handle()
+        if any(" /refuse " in request for request in self.requests):
+            refused.append(self.requests)
+
     def do_GET(self):
         path = self.path.partition("?")[0]
-        if self.headers.get("upgrade") == "websocket":
+        self.requests.append(self.requestline)
+        if path == "/refuse":
+            # Gives what may follow the time to come, answers, and reads on.
+            select.select([self.connection], [], [], 0.5)
+            self.answer(b"refused", code=404)
+        elif path == "/refused":
+            self.answer("\n".join("; ".join(requests) for requests in refused).encode())
+        elif self.headers.get("upgrade") == "websocket":
             self.echo_frames()
         elif path == "/bytes":
             self.answer(b"x" * int(self.path.partition("?")[2]))

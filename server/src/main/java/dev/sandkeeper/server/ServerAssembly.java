@@ -2,6 +2,7 @@ package dev.sandkeeper.server;
 
 import com.linecorp.armeria.server.Server;
 import com.linecorp.armeria.server.ServerBuilder;
+import com.linecorp.armeria.server.ServerConfig;
 import com.zaxxer.hikari.HikariDataSource;
 import dev.sandkeeper.server.access.ApiKeys;
 import dev.sandkeeper.server.access.CallRates;
@@ -100,6 +101,7 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.concurrent.CompletableFuture;
@@ -107,6 +109,7 @@ import java.util.concurrent.CompletionException;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -131,7 +134,7 @@ final class ServerAssembly implements AutoCloseable {
   private final List<EngineAssembly.Added> otherEngines;
   private final IdGenerator ids = new IdGenerator(new SecureRandom());
   private final Deque<AutoCloseable> parts = new ArrayDeque<>();
-  private int port;
+  private @Nullable Server server;
 
   private ServerAssembly(Configuration configuration, List<EngineAssembly.Added> otherEngines) {
     this.configuration = configuration;
@@ -170,7 +173,12 @@ final class ServerAssembly implements AutoCloseable {
 
   /** Returns the port that is open. */
   int port() {
-    return port;
+    return Objects.requireNonNull(server).activeLocalPort();
+  }
+
+  /** Returns what is served, by which routes. */
+  ServerConfig served() {
+    return Objects.requireNonNull(server).config();
   }
 
   /**
@@ -696,9 +704,9 @@ final class ServerAssembly implements AutoCloseable {
             .blockingTaskExecutor(executor, false);
     api.addTo(builder);
     http.addTo(builder);
-    Server server = builder.build();
+    Server opened = builder.build();
     try {
-      server.start().join();
+      opened.start().join();
     } catch (CompletionException e) {
       throw new StartException(
           "cannot listen on "
@@ -708,7 +716,7 @@ final class ServerAssembly implements AutoCloseable {
               + "; is it taken? Set server.port, or SANDKEEPER_SERVER_PORT, to another",
           e.getCause());
     }
-    part(() -> stop(server, openStreams));
-    port = server.activeLocalPort();
+    part(() -> stop(opened, openStreams));
+    server = opened;
   }
 }

@@ -3,6 +3,7 @@ package dev.sandkeeper.server;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.protobuf.Timestamp;
+import com.google.rpc.RetryInfo;
 import dev.sandkeeper.server.base.ErrorReason;
 import dev.sandkeeper.server.engine.e2b.Peer;
 import dev.sandkeeper.v1.CostRecord;
@@ -97,6 +98,18 @@ final class E2bServiceTest {
     assertThat(full.info().getMetadataMap()).containsEntry("engine", "e2b");
     var _ = admin.terminate(first.getSandboxId());
     var _ = admin.terminate(second.getSandboxId());
+  }
+
+  @Test
+  void theCallerIsToldWhenE2bWantsToBeAskedAgain() {
+    Map<String, String> headers = Map.of("Retry-After", "200");
+    peer.fault("status", "^/sandboxes$", "status", 429, "headers", headers);
+
+    Refusal refused =
+        Refusal.of(Status.Code.UNAVAILABLE, ErrorReason.ENGINE_UNAVAILABLE, this::create);
+
+    assertThat(refused.detail(RetryInfo.class).orElseThrow().getRetryDelay().getSeconds())
+        .isEqualTo(200);
   }
 
   @Test

@@ -10,11 +10,11 @@ import java.util.List;
 import java.util.Objects;
 
 /** The program of {@code ports/program.py}, which listens on a port in a sandbox. */
-final class PortProgram {
+public final class PortProgram {
   private PortProgram() {}
 
   /** Starts it, and returns once it listens. */
-  static void listen(Caller caller, String sandboxId, String address, int port) {
+  public static void listen(Caller caller, String sandboxId, String address, int port) {
     String encoded = Base64.getEncoder().encodeToString(source());
     List<ExecutionEvent> events =
         caller.shell(

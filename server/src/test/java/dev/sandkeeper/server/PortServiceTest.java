@@ -10,6 +10,8 @@ import com.linecorp.armeria.client.WebClient;
 import com.linecorp.armeria.client.websocket.WebSocketClient;
 import com.linecorp.armeria.client.websocket.WebSocketSession;
 import com.linecorp.armeria.common.AggregatedHttpResponse;
+import com.linecorp.armeria.common.HttpData;
+import com.linecorp.armeria.common.HttpHeaderNames;
 import com.linecorp.armeria.common.HttpHeaders;
 import com.linecorp.armeria.common.HttpMethod;
 import com.linecorp.armeria.common.RequestHeaders;
@@ -18,6 +20,7 @@ import com.linecorp.armeria.common.websocket.WebSocketFrameType;
 import com.linecorp.armeria.common.websocket.WebSocketWriter;
 import dev.sandkeeper.server.HttpCaller.Answer;
 import dev.sandkeeper.server.base.ErrorReason;
+import dev.sandkeeper.server.wire.Wire;
 import dev.sandkeeper.v1.AuditEvent;
 import dev.sandkeeper.v1.ExposePortRequest;
 import dev.sandkeeper.v1.ExposePortResponse;
@@ -186,6 +189,25 @@ class PortServiceTest {
     assertThat(answer.headers().contains("content-security-policy")).isFalse();
   }
 
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "/health",
+        "/docs/",
+        "/metrics",
+        "/openapi.json",
+        "/v1/sandboxes",
+        "/v1/sandboxes/a/ports/80/",
+        "/api/v1/sandboxes/a/files/b",
+        "/sandkeeper.v1.SandboxService/ListSandboxes"
+      })
+  void onAHostOfItsOwnEveryPathIsThePrograms(String inside) {
+    AggregatedHttpResponse answer =
+        byHost("h1c", HttpMethod.GET, inside, "x-api-key", runner.secret());
+
+    assertThat(answer.contentUtf8()).startsWith("GET " + inside + " HTTP/1.1\n");
+  }
+
   @Test
   void aUrlIsExchangedForACookieAndTheTokenReachesNobody() {
     ExposePortResponse exposed = expose();
@@ -193,7 +215,9 @@ class PortServiceTest {
 
     Answer first = anonymous(exposed.getPath() + "&page=2");
     String cookie = first.header("set-cookie").split(";", 2)[0];
-    Answer second = anonymous(first.header("location"), "cookie", "own=1; " + cookie);
+    String referer = "http://host.example" + exposed.getPath();
+    Answer second =
+        anonymous(first.header("location"), "cookie", "own=1; " + cookie, "referer", referer);
 
     assertThat(first.status()).isEqualTo(307);
     assertThat(first.header("location")).isEqualTo(path("/?page=2"));
@@ -424,6 +448,82 @@ class PortServiceTest {
     socket.abort();
     assertThatThrownBy(() -> connect("/socket", new Listener()))
         .hasCauseInstanceOf(WebSocketHandshakeException.class);
+    await().untilAsserted(() -> assertThat(open()).isZero());
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "connection: Upgrade",
+        "connection: Upgrade\r\ncontent-length: 61",
+        "connection: Upgrade\r\ntransfer-encoding: chunked",
+        "connection: keep-alive\r\ncontent-length: 61",
+      })
+  void whatFollowsARefusedWebSocketIsNoSecondRequest(String framing) throws Exception {
+    assertThat(hidden()).hasSize(61);
+    String chunks = framing.contains("chunked") ? "3d\r\n" + hidden() + "\r\n0\r\n\r\n" : hidden();
+    try (Wire wire = new Wire(server.port())) {
+      wire.send(Wire.ascii(handshake("/refuse", framing) + chunks));
+
+      assertThat(wire.readUntil("refused", PATIENCE)).startsWith("HTTP/1.1 404 ");
+    }
+    assertRefusedAlone();
+  }
+
+  @Test
+  void whatFollowsARefusedWebSocketOverHttp2IsNoSecondRequest() {
+    RequestHeaders head =
+        RequestHeaders.builder(HttpMethod.CONNECT, path("/refuse"))
+            .set(HttpHeaderNames.PROTOCOL, "websocket")
+            .add("x-api-key", runner.secret())
+            .build();
+    try (ClientFactory factory = ClientFactory.builder().build()) {
+      AggregatedHttpResponse answer =
+          WebClient.builder("h2c://127.0.0.1:" + server.port())
+              .factory(factory)
+              .responseTimeout(PATIENCE)
+              .build()
+              .execute(head, HttpData.ofAscii(hidden()))
+              .aggregate()
+              .join();
+
+      assertThat(answer.status().code()).as(answer.contentUtf8()).isEqualTo(404);
+      assertThat(answer.contentUtf8()).isEqualTo("refused");
+    }
+    assertRefusedAlone();
+  }
+
+  private String handshake(String inside, String framing) {
+    return "GET "
+        + path(inside)
+        + " HTTP/1.1\r\nhost: h\r\nx-api-key: "
+        + runner.secret()
+        + "\r\n"
+        + framing
+        + "\r\nupgrade: websocket\r\nsec-websocket-version: 13"
+        + "\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+  }
+
+  /** A request as the server would never pass it on. */
+  private static String hidden() {
+    return "GET /hidden HTTP/1.1\r\nhost: h\r\nx-forwarded-for: 127.0.0.1\r\n\r\n";
+  }
+
+  /** Waits for the end of the program's connection, and asserts what came over it. */
+  private void assertRefusedAlone() {
+    await()
+        .atMost(PATIENCE)
+        .untilAsserted(() -> assertThat(get("/refused").text()).isEqualTo("GET /refuse HTTP/1.1"));
+  }
+
+  @Test
+  void whatIsSentBeforeTheProgramHasSwitchedWaitsForIt() throws Exception {
+    byte[] hello = {(byte) 0x81, (byte) 0x85, 0, 0, 0, 0, 'h', 'e', 'l', 'l', 'o'};
+    try (Wire wire = new Wire(server.port())) {
+      wire.send(Wire.ascii(handshake("/socket", "connection: Upgrade")), hello);
+
+      assertThat(wire.readUntil("hello", PATIENCE)).startsWith("HTTP/1.1 101 ");
+    }
     await().untilAsserted(() -> assertThat(open()).isZero());
   }
 

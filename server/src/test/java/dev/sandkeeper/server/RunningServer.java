@@ -2,6 +2,7 @@ package dev.sandkeeper.server;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.linecorp.armeria.server.ServerConfig;
 import dev.sandkeeper.server.config.Configuration;
 import dev.sandkeeper.server.config.ConfigurationLoader;
 import dev.sandkeeper.server.engine.local.LocalEngine;
@@ -225,6 +226,11 @@ public final class RunningServer implements BeforeAllCallback, AfterEachCallback
   /** Returns the port of everything. */
   public int port() {
     return Objects.requireNonNull(assembly).port();
+  }
+
+  /** Returns what is served, by which routes. */
+  public ServerConfig served() {
+    return Objects.requireNonNull(assembly).served();
   }
 
   /** Returns the database, for looks behind the contract. */

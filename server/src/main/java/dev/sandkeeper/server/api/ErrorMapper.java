@@ -31,6 +31,7 @@ import io.grpc.StatusException;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.ProtoUtils;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -51,6 +52,12 @@ public final class ErrorMapper implements GrpcExceptionHandlerFunction {
 
   private static final String DEFRAMER_INPUT =
       "com.linecorp.armeria.internal.common.stream.ByteBufsDecoderInput";
+
+  private static final String UNARY_INPUT = "com.linecorp.armeria.server.grpc.UnaryDecoderInput";
+
+  /** How a refusal of bytes that are no message of gRPC begins, whose code would say: a bug. */
+  private static final String DEFRAMER_REFUSAL =
+      "com.linecorp.armeria.common.grpc.protocol.ArmeriaMessageDeframer: ";
 
   private static final Logger logger = LoggerFactory.getLogger(ErrorMapper.class);
 
@@ -162,6 +169,9 @@ public final class ErrorMapper implements GrpcExceptionHandlerFunction {
           ? status(tooLarge()) // the one thing of which the library has a bound
           : withErrorInfo(refused);
     }
+    if (isReadBeyondTheEnd(throwable)) {
+      return noFrame("it ends before its end");
+    }
     if (throwable instanceof ClosedStreamException
         || throwable instanceof ClosedSessionException
         || throwable instanceof CancelledSubscriptionException
@@ -233,6 +243,19 @@ public final class ErrorMapper implements GrpcExceptionHandlerFunction {
     return throwable instanceof IllegalStateException
         && stack.length > 0
         && stack[0].getClassName().equals(DEFRAMER_INPUT);
+  }
+
+  /** Armeria reads the message of a unary call without a look at whether all of it is there. */
+  private static boolean isReadBeyondTheEnd(Throwable throwable) {
+    return throwable instanceof IndexOutOfBoundsException
+        && Arrays.stream(throwable.getStackTrace())
+            .anyMatch(frame -> frame.getClassName().equals(UNARY_INPUT));
+  }
+
+  private static Status noFrame(String why) {
+    return withErrorInfo(
+        io.grpc.Status.INVALID_ARGUMENT.withDescription(
+            "The request is no message of gRPC: " + why));
   }
 
   /** Returns what the caller sees of a request that has more bytes than any may have. */
@@ -316,6 +339,9 @@ public final class ErrorMapper implements GrpcExceptionHandlerFunction {
   /** Adds ErrorInfo to what the gRPC library itself refuses, such as an unknown method. */
   private static Status withErrorInfo(io.grpc.Status refused) {
     String description = refused.getDescription();
+    if (description != null && description.startsWith(DEFRAMER_REFUSAL)) {
+      return noFrame(description.substring(DEFRAMER_REFUSAL.length()));
+    }
     return Status.newBuilder()
         .setCode(refused.getCode().value())
         .setMessage(ErrorSize.cut(description == null ? refused.getCode().name() : description))

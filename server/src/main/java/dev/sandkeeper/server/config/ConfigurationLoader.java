@@ -235,6 +235,11 @@ public final class ConfigurationLoader {
               + engine.sessionLimit()
               + ")");
     }
+    if (!engine.apiKey().value().matches("[\\x21-\\x7e]*")) {
+      problems.add(
+          "engine.e2b.api-key: has a space, an end of a line or what else no key has"
+              + " (expected: letters, digits and _)");
+    }
     if (!engine.apiKey().value().isEmpty() && engine.apiKeyFile().isPresent()) {
       problems.add(
           "engine.e2b.api-key: is set, and so is engine.e2b.api-key-file (expected: one of them)");

@@ -34,6 +34,7 @@ public final class HttpFace {
   /** Where all of it is found a second time: the path that older callers use. */
   private static final String ALIAS = "/api";
 
+  private static final String ANY_PATH = "regex:(?s).*";
   private static final long PREFLIGHT_SECONDS = 600;
   static final String EXECUTE_PATH = "/v1/sandboxes/{sandbox_id}/execute";
   static final String EVENTS_PATH = "/v1/executions/{execution_id}/events";
@@ -137,13 +138,16 @@ public final class HttpFace {
         server.route().path(root + PortRoutes.PATH + end).maxRequestLength(0).build(service);
       }
     }
+    // A host has the API's routes as well, behind its own. Of those that Armeria finds at once, a
+    // longer path of the API would come before a shorter one here; by a pattern it looks on its
+    // own.
     ports
         .url()
         .ifPresent(url ->
             server
                 .virtualHost("*." + url.domain())
                 .route()
-                .pathPrefix("/")
+                .path(ANY_PATH)
                 .maxRequestLength(0)
                 .build(service));
   }

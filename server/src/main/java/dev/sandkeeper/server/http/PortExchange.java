@@ -29,6 +29,9 @@ import java.util.function.Function;
 /**
  * One request to a program in a sandbox and its answer, over a connection of its own: no program
  * can mix up the answers of two. Both ways no faster than the other side takes it.
+ *
+ * <p>What follows a request for a WebSocket is for the program only once it has switched: one that
+ * has not would take it for a second request, whose headers nobody has looked at.
  */
 final class PortExchange {
   /** The head of an answer: its status line, and all headers. */
@@ -53,6 +56,7 @@ final class PortExchange {
               false,
               false));
 
+  private final Thread sender = Thread.ofVirtual().name("port-sender").unstarted(this::sendBody);
   private boolean switched;
   private boolean complete;
 
@@ -83,10 +87,11 @@ final class PortExchange {
   void run(StreamedResponse response) {
     Thread reader = Thread.currentThread();
     connection.onIdle(reader::interrupt);
-    Thread sender = Thread.ofVirtual().name("port-sender").unstarted(this::sendBody);
     try {
       sendHead();
-      sender.start();
+      if (!asksToSwitch()) {
+        sender.start();
+      }
       receive(response);
     } catch (IOException e) {
       throw failed(e);
@@ -97,6 +102,10 @@ final class PortExchange {
       sender.interrupt();
       codec.finishAndReleaseAll();
     }
+  }
+
+  private boolean asksToSwitch() {
+    return head.headers().contains("upgrade");
   }
 
   private void sendHead() throws IOException {
@@ -157,10 +166,11 @@ final class PortExchange {
 
   private void begin(HttpResponse begun, StreamedResponse response) throws IOException {
     if (begun.status().code() == SWITCHING) {
-      if (!head.headers().contains("upgrade")) {
-        throw new IOException("the program switched protocols without being asked");
+      if (!asksToSwitch() || !begun.headers().contains("upgrade", "websocket", true)) {
+        throw new IOException("the program switched to what it was not asked for");
       }
       switched = true;
+      sender.start();
     } else if (begun.status().codeClass() == HttpStatusClass.INFORMATIONAL) {
       return;
     }
@@ -178,9 +188,8 @@ final class PortExchange {
   }
 
   private void sendBody() {
-    boolean upgrades = head.headers().contains("upgrade");
     boolean chunked = HttpUtil.isTransferEncodingChunked(head);
-    long left = upgrades || chunked ? Long.MAX_VALUE : HttpUtil.getContentLength(head, 0L);
+    long left = switched || chunked ? Long.MAX_VALUE : HttpUtil.getContentLength(head, 0L);
     byte[] buffer = new byte[BUFFER_BYTES];
     try (InputStream body =
         request.toInputStream(part -> part instanceof HttpData data ? data : HttpData.empty())) {
@@ -191,7 +200,7 @@ final class PortExchange {
         left -= count;
         sendPart(ByteBuffer.wrap(buffer, 0, count), chunked);
       }
-      if (upgrades) {
+      if (switched) {
         connection.endOutput();
       } else if (chunked) {
         connection.write(ByteBuffer.wrap(LAST_CHUNK));

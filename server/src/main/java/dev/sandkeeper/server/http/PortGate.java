@@ -140,7 +140,7 @@ final class PortGate {
   /**
    * Takes the token out of the query.
    *
-   * @param path path and query
+   * @param path path and query, or a whole URL
    */
   static Split split(String path) {
     int start = path.indexOf('?');

@@ -102,7 +102,8 @@ final class PortHeaders {
           && !HopByHop.NAMES.contains(name)
           && !NOT_INWARD.contains(name)
           && !isKey(name, header.getValue())) {
-        inward.add(name, header.getValue());
+        inward.add(
+            name, name.equals("referer") ? withoutToken(header.getValue()) : header.getValue());
       }
     }
     if (target.isByHost()) {
@@ -140,6 +141,14 @@ final class PortHeaders {
                 .putLong(chance.getMostSignificantBits())
                 .putLong(chance.getLeastSignificantBits())
                 .array());
+  }
+
+  /**
+   * Only those who follow the URL of a port are redirected to where there is no token. The page
+   * that answers a form, say, is found at the URL, which browsers name in what they ask for next.
+   */
+  private static String withoutToken(String referer) {
+    return PortGate.split(referer).path();
   }
 
   private static boolean isKey(String name, String value) {

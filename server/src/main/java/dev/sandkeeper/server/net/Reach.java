@@ -14,7 +14,7 @@ public enum Reach {
   PUBLIC,
   /** Of this machine or of a private network. */
   PRIVATE,
-  /** Nobody's to connect to: link-local, where clouds keep credentials, multicast and so on. */
+  /** Nobody's to connect to: where clouds keep credentials, link-local, multicast and so on. */
   FORBIDDEN;
 
   private static final List<Block> PRIVATE_BLOCKS =
@@ -43,6 +43,21 @@ public enum Reach {
           "2002::/16",
           "3fff::/20");
 
+  /**
+   * What machines in clouds find their host and their credentials at, beside link-local addresses.
+   * By the registries they are public or private.
+   */
+  private static final List<Block> CLOUD_BLOCKS =
+      blocks(
+          "100.100.100.200/32", // Alibaba
+          "168.63.129.16/32", // Azure, WireServer
+          "fd00:42::42/128", // Scaleway
+          "fd00:100::100:200/128", // Alibaba
+          "fd00:a9fe:a9fe::1/128", // Akamai
+          "fd00:c1::a9fe:a9fe/128", // Oracle
+          "fd00:ec2::/32", // Amazon
+          "fd20:ce::254/128"); // Google
+
   private static final List<Block> ASSIGNED_BLOCKS = blocks("0.0.0.0/0", "2000::/3");
 
   /** Of IPv4 in IPv6, {@code ::ffff:0:0/96}. */
@@ -51,6 +66,9 @@ public enum Reach {
   /** Returns how far an address leads. IPv4 in IPv6 counts as the IPv4 address that it is. */
   public static Reach of(InetAddress address) {
     byte[] bytes = unmapped(address.getAddress());
+    if (isIn(CLOUD_BLOCKS, bytes)) {
+      return FORBIDDEN;
+    }
     if (isIn(PRIVATE_BLOCKS, bytes)) {
       return PRIVATE;
     }

@@ -2,7 +2,6 @@ package dev.sandkeeper.server.redaction;
 
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
-import java.util.BitSet;
 import java.util.List;
 import java.util.stream.Stream;
 
@@ -16,6 +15,12 @@ final class KeyShape implements Shape {
 
   private static final int MAX_BYTES = 16 * 1024;
 
+  /**
+   * No key has its own prefix in it so often. So output made of prefixes is gone through that often
+   * and not once from each of them.
+   */
+  private static final int MAX_PREFIXES = 5;
+
   private static final String LOWER = "abcdefghijklmnopqrstuvwxyz";
   private static final String UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
   private static final String DIGITS = "0123456789";
@@ -24,7 +29,7 @@ final class KeyShape implements Shape {
 
   private final byte[] mark;
   private final byte[] prefix;
-  private final BitSet alphabet = new BitSet();
+  private final boolean[] alphabet = new boolean[1 << Byte.SIZE];
   private final int fewest;
   private final boolean isWord;
   private final boolean isMixed;
@@ -48,7 +53,7 @@ final class KeyShape implements Shape {
       String infix) {
     this.mark = Redaction.mark(name);
     this.prefix = prefix.getBytes(StandardCharsets.US_ASCII);
-    alphabet.chars().forEach(this.alphabet::set);
+    alphabet.chars().forEach(character -> this.alphabet[character] = true);
     this.fewest = fewest;
     this.isWord = isWord;
     this.isMixed = isMixed;
@@ -127,15 +132,19 @@ final class KeyShape implements Shape {
     boolean upper = !isMixed;
     boolean digit = !isMixed;
     boolean hasInfix = infix.length == 0;
+    int prefixes = 0;
     for (int at = begin; at < limit; at++) {
       int character = data[at] & 0xFF;
-      if (!alphabet.get(character) || at - begin >= MAX_UNKNOWN_BYTES) {
+      if (!alphabet[character] || at - begin >= MAX_UNKNOWN_BYTES) {
         return NO;
       }
       lower |= character >= 'a' && character <= 'z';
       upper |= character >= 'A' && character <= 'Z';
       digit |= character >= '0' && character <= '9';
       int end = at + 1;
+      if (Shape.endsWith(prefix, data, begin, end) && ++prefixes == MAX_PREFIXES) {
+        return NO;
+      }
       hasInfix |= Shape.endsWith(infix, data, begin, end);
       if (end - begin >= fewest && lower && upper && digit && hasInfix) {
         return end;
@@ -156,14 +165,14 @@ final class KeyShape implements Shape {
   }
 
   @Override
-  public Tail tail() {
+  public Tail tail(byte[] data, int start, int end) {
     return new Tail() {
       private int left = MAX_BYTES;
 
       @Override
       public int follow(byte[] data, int from, int limit) {
         int at = from;
-        while (at < limit && left > 0 && alphabet.get(data[at] & 0xFF)) {
+        while (at < limit && left > 0 && alphabet[data[at] & 0xFF]) {
           at++;
           left--;
         }

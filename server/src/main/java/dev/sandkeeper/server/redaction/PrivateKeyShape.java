@@ -62,7 +62,7 @@ final class PrivateKeyShape implements Shape {
 
   /** Ends with the dashes behind {@code -----END}, or at what is no text. */
   @Override
-  public Tail tail() {
+  public Tail tail(byte[] data, int start, int end) {
     return new Tail() {
       private int left = MAX_BYTES;
       private int dashes;

@@ -8,6 +8,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.LongStream;
 
 /**
  * What is looked for in output, prepared for looking fast. Immutable.
@@ -28,26 +29,28 @@ public final class Redaction {
   /** A bit for each hash of three bytes. */
   private final long[] triples = new long[(1 << Short.SIZE) / Long.SIZE];
 
-  private final Shape[][] byFirst = new Shape[1 << Byte.SIZE][];
+  /** In order: three bytes with which a shape begins, and behind them which shape it is. */
+  private final long[] beginnings;
+
+  /** The shape of each beginning. */
+  private final List<Shape> byBeginning;
+
   private final List<Shape> shapes;
 
   private Redaction(List<Shape> shapes) {
     this.shapes = List.copyOf(shapes);
-    List<List<Shape>> lists = new ArrayList<>();
-    for (int i = 0; i < byFirst.length; i++) {
-      lists.add(new ArrayList<>());
-    }
-    for (Shape shape : shapes) {
-      for (byte[] prefix : shape.prefixes()) {
+    LongStream.Builder found = LongStream.builder();
+    for (int i = 0; i < shapes.size(); i++) {
+      for (byte[] prefix : shapes.get(i).prefixes()) {
         set(pairs, pair(prefix[0], prefix[1]));
         set(pairs, pair(prefix[1], prefix[2]));
-        set(triples, triple(prefix, 0));
+        set(triples, hash(triple(prefix, 0)));
+        found.add((long) triple(prefix, 0) << Integer.SIZE | i);
       }
-      lists.get(shape.prefixes().getFirst()[0] & 0xFF).add(shape);
     }
-    for (int i = 0; i < byFirst.length; i++) {
-      byFirst[i] = lists.get(i).toArray(Shape[]::new);
-    }
+    this.beginnings = found.build().sorted().distinct().toArray();
+    this.byBeginning =
+        Arrays.stream(beginnings).mapToObj(beginning -> shapes.get((int) beginning)).toList();
   }
 
   /** Returns one that finds nothing. */
@@ -127,9 +130,23 @@ public final class Redaction {
         .findFirst();
   }
 
-  /** Returns the shapes that begin with the byte; not to be changed. */
-  Shape[] startingWith(byte first) {
-    return byFirst[first & 0xFF];
+  /**
+   * Returns the shapes that may begin at a place, as far as its bytes are known: the first ones
+   * first when three are, some more than once when fewer are.
+   */
+  List<Shape> startingAt(byte[] data, int at, int limit) {
+    int first = 0;
+    int last = 0;
+    for (int i = at; i < at + Shape.MIN_PREFIX_BYTES; i++) {
+      first = first << Byte.SIZE | (i < limit ? data[i] & 0xFF : 0);
+      last = last << Byte.SIZE | (i < limit ? data[i] & 0xFF : 0xFF);
+    }
+    return byBeginning.subList(beginningsBefore(first), beginningsBefore(last + 1));
+  }
+
+  private int beginningsBefore(int triple) {
+    int found = Arrays.binarySearch(beginnings, (long) triple << Integer.SIZE);
+    return found < 0 ? -found - 1 : found;
   }
 
   /**
@@ -167,7 +184,7 @@ public final class Redaction {
   }
 
   private boolean mayBegin(byte[] data, int at, int limit) {
-    return at + 2 >= limit || isSet(triples, triple(data, at));
+    return at + 2 >= limit || isSet(triples, hash(triple(data, at)));
   }
 
   private static int pair(byte first, byte second) {
@@ -175,7 +192,11 @@ public final class Redaction {
   }
 
   private static int triple(byte[] data, int at) {
-    return (pair(data[at], data[at + 1]) * 31 + data[at + 2]) & 0xFFFF;
+    return pair(data[at], data[at + 1]) << Byte.SIZE | (data[at + 2] & 0xFF);
+  }
+
+  private static int hash(int triple) {
+    return ((triple >> Byte.SIZE) * 31 + triple) & 0xFFFF;
   }
 
   private static void set(long[] bits, int index) {

@@ -1,128 +1,156 @@
 package dev.sandkeeper.server.redaction;
 
-import java.net.URLEncoder;
+import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.Base64;
-import java.util.HexFormat;
-import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
+import java.util.Set;
 
 /** One way to write a secret. */
 final class SecretShape implements Shape {
   /** So much of a long secret is not met by chance. */
-  private static final int ENOUGH_BYTES = 32;
+  private static final int ENOUGH_PARTS = 32;
 
-  private static final int MIN_LINE_BYTES = 8;
-  private static final byte[] NONE = {};
-  private static final byte[] LINE_ENDS = {'\n', '\r'};
-  private static final byte[] BETWEEN_DIGITS = {'\n', '\r', ' ', ':'};
+  /** The most bytes that a part has with those between it and the next, as an indented number. */
+  private static final int MAX_PART_BYTES = 16;
+
+  private static final int MIN_PARTS = 8;
+
+  private static final String HEX_DIGITS = "0123456789abcdef";
+  private static final String BASE32_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  private static final String BASE64_DIGITS =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
   private final byte[] mark;
-  private final byte[] text;
-  private final byte[] between;
+  private final byte[] parts;
+  private final Writing writing;
   private final List<SecretShape> ofOneSecret;
+  private final List<byte[]> prefixes;
+
+  /** How many parts are enough to know it. */
+  private final int enough;
+
+  /** How many of these, from the first on, can be compared as they are. */
+  private final int plain;
+
+  /** What is written, each byte as a character, and how. */
+  private record Written(String parts, Writing writing) {}
 
   /**
    * Describes one.
    *
-   * @param text how it is written
-   * @param between what may stand between its characters, as lines are wrapped or digits grouped
    * @param ofOneSecret all ways to write the same secret
    */
-  private SecretShape(String name, String text, byte[] between, List<SecretShape> ofOneSecret) {
+  private SecretShape(String name, Written written, List<SecretShape> ofOneSecret) {
     this.mark = Redaction.mark("secret:" + name);
-    this.text = text.getBytes(StandardCharsets.UTF_8);
-    this.between = between;
+    this.parts = written.parts().getBytes(StandardCharsets.ISO_8859_1);
+    this.writing = written.writing();
     this.ofOneSecret = ofOneSecret;
+    this.enough = Math.min(parts.length, ENOUGH_PARTS);
+    this.plain = writing.plain(parts, enough);
+    Set<String> beginnings = new LinkedHashSet<>();
+    addBeginnings("", 0, false, beginnings);
+    this.prefixes =
+        beginnings.stream().map(text -> text.getBytes(StandardCharsets.ISO_8859_1)).toList();
   }
 
   /** Returns the ways to write a secret that anybody would try first. */
   static List<Shape> of(String name, String value) {
     byte[] bytes = value.getBytes(StandardCharsets.UTF_8);
-    Map<String, byte[]> texts = new LinkedHashMap<>();
-    texts.put(value, NONE);
-    texts.putIfAbsent(new StringBuilder(value).reverse().toString(), NONE);
-    String json = escaped(value, false);
-    texts.putIfAbsent(json, NONE);
-    texts.putIfAbsent(escaped(value, true), NONE);
-    texts.putIfAbsent(json.replace("/", "\\/"), NONE);
-    String form = URLEncoder.encode(value, StandardCharsets.UTF_8);
-    String percent = form.replace("+", "%20");
-    texts.putIfAbsent(form, NONE);
-    texts.putIfAbsent(percent, NONE);
-    texts.putIfAbsent(lowerPercent(percent), NONE);
-    texts.putIfAbsent(HexFormat.of().formatHex(bytes), BETWEEN_DIGITS);
-    texts.putIfAbsent(HexFormat.of().withUpperCase().formatHex(bytes), BETWEEN_DIGITS);
-    for (int offset = 0; offset < 3; offset++) {
-      String base64 = base64(bytes, offset);
-      texts.putIfAbsent(base64, LINE_ENDS);
-      texts.putIfAbsent(base64.replace('+', '-').replace('/', '_'), LINE_ENDS);
+    String text = string(bytes);
+    Set<Written> all = new LinkedHashSet<>();
+    all.add(new Written(text, Writing.TEXT));
+    all.add(new Written(inAscii(value, "\\u%04x"), Writing.TEXT));
+    all.add(new Written(inAscii(value, "\\u%04X"), Writing.TEXT));
+    for (Charset charset : List.of(StandardCharsets.UTF_16LE, StandardCharsets.UTF_16BE)) {
+      all.add(new Written(string(value.getBytes(charset)).replace("\0", ""), Writing.TEXT));
     }
+    String reversed = new StringBuilder(value).reverse().toString();
+    all.add(new Written(string(reversed.getBytes(StandardCharsets.UTF_8)), Writing.EXACT));
+    all.add(new Written(text, Writing.NUMBERS));
+    addDigits(bytes, HEX_DIGITS, Writing.HEX, all);
+    addDigits(bytes, BASE64_DIGITS, Writing.BASE64, all);
+    addDigits(bytes, BASE32_DIGITS, Writing.BASE32, all);
     // Behind the others: what has all lines is met as a whole.
-    value.lines().map(String::strip).forEach(line -> texts.putIfAbsent(line, NONE));
-    List<SecretShape> all = new ArrayList<>();
-    texts.forEach((text, between) -> {
-      if (text.getBytes(StandardCharsets.UTF_8).length >= MIN_LINE_BYTES) {
-        all.add(new SecretShape(name, text, between, all));
+    text.lines()
+        .map(String::strip)
+        .filter(line -> line.length() < text.length())
+        .forEach(line -> all.add(new Written(line, Writing.EXACT)));
+    List<SecretShape> shapes = new ArrayList<>();
+    for (Written written : all) {
+      if (written.parts().length() >= MIN_PARTS) {
+        shapes.add(new SecretShape(name, written, shapes));
       }
-    });
-    return List.copyOf(all);
+    }
+    return List.copyOf(shapes);
   }
 
-  /** Returns the characters that are the same whatever the given number of bytes before are. */
-  private static String base64(byte[] bytes, int offset) {
-    byte[] shifted = new byte[offset + bytes.length];
-    System.arraycopy(bytes, 0, shifted, offset, bytes.length);
-    String text = Base64.getEncoder().withoutPadding().encodeToString(shifted);
-    int first = offset == 0 ? 0 : offset + 1;
-    return text.substring(first, shifted.length * Byte.SIZE / 6);
+  /** Adds it in digits of equally many bits, by how many bytes may be before it. */
+  private static void addDigits(byte[] bytes, String digits, Writing writing, Set<Written> all) {
+    int bits = Integer.numberOfTrailingZeros(digits.length());
+    for (int before = 0; before == 0 || before * Byte.SIZE % bits != 0; before++) {
+      all.add(new Written(digits(bytes, before, digits, bits), writing));
+    }
   }
 
-  /** Returns it as within a string of JSON, and of most languages. */
-  private static String escaped(String value, boolean asciiOnly) {
+  /** Returns the digits that are the same whatever the bytes before and behind are. */
+  private static String digits(byte[] bytes, int before, String digits, int bits) {
+    int end = (before + bytes.length) * Byte.SIZE;
+    StringBuilder text = new StringBuilder();
+    for (int at = Math.ceilDiv(before * Byte.SIZE, bits) * bits; at + bits <= end; at += bits) {
+      int digit = 0;
+      for (int bit = at - before * Byte.SIZE; bit < at - before * Byte.SIZE + bits; bit++) {
+        int shift = Byte.SIZE - 1 - bit % Byte.SIZE;
+        digit = (digit << 1) | ((bytes[bit / Byte.SIZE] >> shift) & 1);
+      }
+      text.append(digits.charAt(digit));
+    }
+    return text.toString();
+  }
+
+  /** Returns it with what is not in ASCII as escapes. */
+  private static String inAscii(String value, String format) {
     StringBuilder text = new StringBuilder();
     value
         .chars()
-        .forEach(character -> {
-          switch (character) {
-            case '"' -> text.append("\\\"");
-            case '\\' -> text.append("\\\\");
-            case '\n' -> text.append("\\n");
-            case '\r' -> text.append("\\r");
-            case '\t' -> text.append("\\t");
-            default -> {
-              if (character < ' ' || (asciiOnly && character > '~')) {
-                text.append(String.format(Locale.ROOT, "\\u%04x", character));
-              } else {
-                text.append((char) character);
-              }
-            }
-          }
-        });
+        .forEach(character ->
+            text.append(
+                character < 0x80
+                    ? Character.toString(character)
+                    : String.format(Locale.ROOT, format, character)));
     return text.toString();
   }
 
-  private static String lowerPercent(String percent) {
-    StringBuilder text = new StringBuilder(percent);
-    for (int at = text.indexOf("%"); at >= 0; at = text.indexOf("%", at + 1)) {
-      text.replace(at + 1, at + 3, text.substring(at + 1, at + 3).toLowerCase(Locale.ROOT));
+  private static String string(byte[] bytes) {
+    return new String(bytes, StandardCharsets.ISO_8859_1);
+  }
+
+  /**
+   * Adds the first bytes of what may be written behind a beginning.
+   *
+   * @param known how many parts the beginning has
+   * @param isSeparated whether it ends between two
+   */
+  private void addBeginnings(String beginning, int known, boolean isSeparated, Set<String> all) {
+    if (beginning.length() >= MIN_PREFIX_BYTES) {
+      all.add(beginning.substring(0, MIN_PREFIX_BYTES));
+      return;
     }
-    return text.toString();
+    for (byte[] way : writing.ways(parts[known])) {
+      addBeginnings(beginning + string(way), known + 1, false, all);
+    }
+    // More than one there is too common in other text, but for the end of a line.
+    for (byte separator : known == 0 ? new byte[0] : writing.between()) {
+      if (!isSeparated || (separator == '\n' && beginning.endsWith("\r"))) {
+        addBeginnings(beginning + (char) separator, known, true, all);
+      }
+    }
   }
 
   @Override
   public List<byte[]> prefixes() {
-    List<byte[]> prefixes = new ArrayList<>();
-    prefixes.add(Arrays.copyOf(text, MIN_PREFIX_BYTES));
-    for (byte separator : between) {
-      prefixes.add(new byte[] {text[0], text[1], separator});
-      prefixes.add(new byte[] {text[0], separator, text[1]});
-      prefixes.add(new byte[] {text[0], separator, '\n'});
-    }
     return prefixes;
   }
 
@@ -138,19 +166,18 @@ final class SecretShape implements Shape {
 
   @Override
   public int match(byte[] data, int start, int limit) {
-    int enough = Math.min(text.length, ENOUGH_BYTES);
-    int known = 0;
-    for (int at = start; at < limit; at++) {
-      if (data[at] == text[known]) {
-        known++;
-        if (known == enough) {
-          return at + 1;
-        }
-      } else if (known == 0 || !isBetween(data[at]) || at - start > 4 * enough) {
+    SecretReader reader = new SecretReader(parts, writing);
+    int at = start + reader.readPlain(data, start, limit, plain);
+    while (reader.known() < enough) {
+      if (at == limit) {
+        return OPEN;
+      }
+      if (at - start == MAX_PART_BYTES * enough || !reader.read(data[at])) {
         return NO;
       }
+      at++;
     }
-    return OPEN;
+    return at;
   }
 
   @Override
@@ -166,43 +193,27 @@ final class SecretShape implements Shape {
 
   /** Goes on with all ways that begin so: which of them it is may be seen late. */
   @Override
-  public Tail tail() {
-    int enough = Math.min(text.length, ENOUGH_BYTES);
-    List<byte[]> ways = new ArrayList<>();
+  public Tail tail(byte[] data, int start, int end) {
+    List<SecretReader> readers = new ArrayList<>();
     for (SecretShape shape : ofOneSecret) {
-      if (shape.text.length >= enough && Arrays.equals(shape.text, 0, enough, text, 0, enough)) {
-        ways.add(shape.text);
+      SecretReader reader = new SecretReader(shape.parts, shape.writing);
+      int at = start;
+      while (at < end && reader.read(data[at])) {
+        at++;
+      }
+      if (at == end) {
+        readers.add(reader);
       }
     }
-    return new Tail() {
-      private int known = enough;
-
-      @Override
-      public int follow(byte[] data, int from, int limit) {
-        for (int at = from; at < limit; at++) {
-          byte character = data[at];
-          if (ways.stream().anyMatch(way -> goesOn(way, character))) {
-            ways.removeIf(way -> !goesOn(way, character));
-            known++;
-          } else if (!isBetween(character) || ways.stream().allMatch(way -> way.length == known)) {
-            return at;
-          }
+    return (bytes, from, limit) -> {
+      for (int at = from; at < limit; at++) {
+        byte character = bytes[at];
+        readers.removeIf(reader -> !reader.read(character));
+        if (readers.isEmpty()) {
+          return at;
         }
-        return limit;
       }
-
-      private boolean goesOn(byte[] way, byte character) {
-        return known < way.length && way[known] == character;
-      }
+      return limit;
     };
-  }
-
-  private boolean isBetween(byte character) {
-    for (byte separator : between) {
-      if (character == separator) {
-        return true;
-      }
-    }
-    return false;
   }
 }

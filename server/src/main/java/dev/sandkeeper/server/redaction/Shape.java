@@ -22,7 +22,9 @@ interface Shape {
 
   /** Says whether bytes between a begin and an end end with others. */
   static boolean endsWith(byte[] suffix, byte[] data, int begin, int end) {
+    // Most do not even have the last byte, which is quicker to see.
     return end - begin >= suffix.length
+        && (suffix.length == 0 || suffix[suffix.length - 1] == data[end - 1])
         && Arrays.equals(suffix, 0, suffix.length, data, end - suffix.length, end);
   }
 
@@ -55,10 +57,16 @@ interface Shape {
   /** Says whether only what follows tells where it ends. */
   boolean isOpenEnded();
 
-  /** Returns what finds the end of one that is known. */
-  Tail tail();
+  /**
+   * Returns what finds the end of one that is known.
+   *
+   * @param start where it begins in the data
+   * @param end where the bytes end by which it is known
+   */
+  Tail tail(byte[] data, int start, int end);
 
   /** The rest of one that is known. */
+  @FunctionalInterface
   interface Tail {
     /**
      * Goes on with it.

@@ -64,7 +64,7 @@ public final class StreamRedactor {
         .openAtEnd(end)
         .ifPresent(shape -> {
           openShape = shape;
-          openTail = shape.tail();
+          openTail = shape.tail(end, end.length, end.length);
         });
   }
 
@@ -105,10 +105,10 @@ public final class StreamRedactor {
     return Optional.ofNullable(carryTarget != null ? carryTarget : openTarget);
   }
 
-  /** Shows what is held back, but the rest of no key. */
+  /** Shows what is held back, but no key within it and the rest of none. */
   public void letGo() {
     if (carryTarget != null) {
-      carryTarget.write(carry, shown, carry.length - shown);
+      showCarry(carryTarget);
       carryTarget = null;
       shown = carry.length;
     }
@@ -118,6 +118,36 @@ public final class StreamRedactor {
       }
       openTarget = null;
     }
+  }
+
+  /**
+   * Shows the carry but for the keys behind its first byte: what begins with that may turn out to
+   * be none. They stay in it, to be met again when it does.
+   */
+  private void showCarry(ByteArrayOutputStream target) {
+    int literal = shown;
+    int at = 1;
+    while (at < carry.length) {
+      at = find(carry, 0, at, carry.length);
+      if (at < carry.length && foundEnd >= 0) {
+        Shape found = Objects.requireNonNull(foundShape);
+        int known = foundEnd;
+        show(carry, literal, at, 0, target);
+        if (!isMarked(known, shown)) {
+          target.writeBytes(found.mark());
+        }
+        at = found.tail(carry, at, known).follow(carry, known, carry.length);
+        literal = Math.max(literal, at);
+      } else {
+        at++;
+      }
+    }
+    show(carry, literal, carry.length, 0, target);
+  }
+
+  /** Says whether a key has its mark, as it was known when the carry was let go. */
+  private static boolean isMarked(int known, int unshown) {
+    return known <= unshown;
   }
 
   /**
@@ -142,9 +172,11 @@ public final class StreamRedactor {
       Shape found = Objects.requireNonNull(foundShape);
       show(data, Math.max(literal, unshown), at, border, target);
       ByteArrayOutputStream marked = at < border && carryTarget != null ? carryTarget : target;
-      marked.writeBytes(found.mark());
+      if (!isMarked(foundEnd, unshown)) {
+        marked.writeBytes(found.mark());
+      }
       openShape = found;
-      openTail = found.tail();
+      openTail = found.tail(data, at, foundEnd);
       openTarget = marked;
       at = goOn(data, foundEnd, limit, target);
       literal = at;
@@ -182,7 +214,7 @@ public final class StreamRedactor {
       byte[] data, int from, int at, int border, int limit, ByteArrayOutputStream target) {
     int unshown = from + shown;
     before = before(data, from, at);
-    if (at < limit && foundHolds) {
+    if (at < limit && (foundHolds || holdsBehind(data, from, at, limit))) {
       carryTarget = at < border && carryTarget != null ? carryTarget : target;
       shown = Math.max(0, unshown - at);
     } else {
@@ -191,6 +223,15 @@ public final class StreamRedactor {
       shown = limit - at;
     }
     carry = at == limit ? NOTHING : Arrays.copyOfRange(data, at, limit);
+  }
+
+  /** Says whether something behind a place may not be shown yet. */
+  private boolean holdsBehind(byte[] data, int begin, int at, int limit) {
+    int next = find(data, begin, at + 1, limit);
+    while (next < limit && foundEnd == Shape.OPEN && !foundHolds) {
+      next = find(data, begin, next + 1, limit);
+    }
+    return next < limit;
   }
 
   /**
@@ -206,7 +247,7 @@ public final class StreamRedactor {
         at = redaction.next(data, at + 1, limit)) {
       foundEnd = Shape.NO;
       foundHolds = false;
-      for (Shape shape : redaction.startingWith(data[at])) {
+      for (Shape shape : redaction.startingAt(data, at, limit)) {
         if (shape.isWord() && !isWordStart(before(data, begin, at))) {
           continue;
         }

@@ -33,6 +33,9 @@ import org.slf4j.LoggerFactory;
 final class SandboxStarter {
   private static final Logger logger = LoggerFactory.getLogger(SandboxStarter.class);
 
+  /** When the caller may ask again, unless the engine says. */
+  private static final Duration TRY_AGAIN = Duration.ofSeconds(5);
+
   private final Transactions transactions;
   private final SandboxRepository repository;
   private final Ledger ledger;
@@ -219,6 +222,6 @@ final class SandboxStarter {
       audit.notCreated(
           transaction, principal, pending, attempts.asked(), ErrorReason.ENGINE_UNAVAILABLE);
     });
-    return notStarted(pending).retryAfter(Duration.ofSeconds(5)).causedBy(cause);
+    return notStarted(pending).retryAfter(cause.retryAfter().orElse(TRY_AGAIN)).causedBy(cause);
   }
 }

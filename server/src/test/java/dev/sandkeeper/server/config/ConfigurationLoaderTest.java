@@ -280,6 +280,17 @@ final class ConfigurationLoaderTest {
                         "execution.keep: PT-1S (expected: PT1S to PT24H)"));
   }
 
+  // As from a file with the line ends of another system; what it is, no message tells.
+  @Test
+  void whatIsNoKeyOfE2bIsRefused() {
+    assertThatThrownBy(() ->
+            ConfigurationLoader.load(
+                Optional.empty(), Map.of("SANDKEEPER_ENGINE_E2B_API_KEY", "e2b_c0ffee\r")))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("engine.e2b.api-key: has a space, an end of a line")
+        .hasMessageNotContaining("c0ffee");
+  }
+
   @Test
   void noMoreCallsAreAskedForThanTheWindowHas() {
     assertThatThrownBy(() ->

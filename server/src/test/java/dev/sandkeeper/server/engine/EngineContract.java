@@ -14,7 +14,12 @@ import org.junit.jupiter.api.TestInstance;
  */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 public abstract class EngineContract
-    implements CommandContract, ContextContract, FileContract, LifeContract, PauseContract {
+    implements CommandContract,
+        ContextContract,
+        FileContract,
+        LifeContract,
+        NetworkContract,
+        PauseContract {
 
   private final Optional<String> runtime;
   private final Set<Difference> differences;

@@ -77,6 +77,23 @@ public class Requests {
         usual.paid());
   }
 
+  /** Returns the same, with a way out. */
+  static SandboxSpec online(SandboxSpec spec) {
+    return new SandboxSpec(
+        spec.id(),
+        spec.generation(),
+        spec.runtime(),
+        spec.engineTemplate(),
+        spec.cpuCores(),
+        spec.memoryMib(),
+        spec.diskMib(),
+        spec.maxProcesses(),
+        spec.environment(),
+        spec.imports(),
+        true,
+        spec.paid());
+  }
+
   public static ExecutionSpec command(Duration deadline, String... argv) {
     return of(new ExecutionSpec.Command(List.of(argv)), deadline, "");
   }

@@ -8,8 +8,15 @@ import com.google.protobuf.DynamicMessage;
 import com.google.protobuf.TextFormat;
 import com.google.protobuf.Timestamp;
 import com.google.rpc.BadRequest;
+import com.linecorp.armeria.common.HttpMethod;
+import com.linecorp.armeria.common.HttpRequest;
+import com.linecorp.armeria.common.RequestHeaders;
+import com.linecorp.armeria.server.ServiceConfig;
+import com.linecorp.armeria.server.ServiceRequestContext;
+import com.linecorp.armeria.server.VirtualHost;
 import dev.sandkeeper.server.Caller;
 import dev.sandkeeper.server.Contract;
+import dev.sandkeeper.server.PortProgram;
 import dev.sandkeeper.server.Refusal;
 import dev.sandkeeper.server.RunningServer;
 import dev.sandkeeper.server.base.ErrorReason;
@@ -36,10 +43,12 @@ import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Random;
 import java.util.function.Consumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestReporter;
@@ -68,6 +77,9 @@ class FuzzServiceTest {
   /** That of the channel, and of those that ask for a metric, which close soon. */
   private static final int OWN_CONNECTIONS = 4;
 
+  /** How the program behind a port names itself. */
+  private static final String PROGRAM = "BaseHTTP/";
+
   private static final Pattern STATUS = Pattern.compile("^HTTP/1\\.1 ([0-9]{3}) ");
 
   /** The codes UNKNOWN and INTERNAL, as JSON and as a trailer say them. */
@@ -82,6 +94,8 @@ class FuzzServiceTest {
           Map.of(
               "SANDKEEPER_EXECUTION_MAX_KEPT", "8",
               "SANDKEEPER_SERVER_MAX_MESSAGE_SIZE", "1 MiB",
+              "SANDKEEPER_PORTS_URL", "http://{port}-{sandbox}." + Route.PORT_DOMAIN,
+              "SANDKEEPER_PORTS_IDLE_TIMEOUT", "2 s",
               "SANDKEEPER_ALERTS_ALLOW_PRIVATE_ADDRESSES", "true"));
 
   @RegisterExtension final LogWatch log = new LogWatch();
@@ -89,6 +103,9 @@ class FuzzServiceTest {
   private final List<String> failures = new ArrayList<>();
   private final Known known = new Known();
   private String sandbox = "";
+
+  /** In which sandbox the program listens. */
+  private String listening = "";
 
   @BeforeEach
   void know(TestReporter reporter) {
@@ -140,11 +157,14 @@ class FuzzServiceTest {
   @Test
   void everyRouteOfHttpAnswersWhateverComes() throws Exception {
     watchGrowth(round -> {
-      for (Requests.Route route : Requests.routes()) {
-        if (!isChosen(route.template())) {
+      for (Route route : Route.all()) {
+        if (!isChosen(route.name())) {
           continue;
         }
         prepare();
+        if (route.isOfPort()) {
+          listen();
+        }
         Random random = new Random(SEED + 31L * round + route.name().hashCode());
         Requests requests =
             new Requests(
@@ -156,12 +176,64 @@ class FuzzServiceTest {
     });
   }
 
+  @Test
+  void noRouteOfTheServerIsForgotten() {
+    assertThat(
+            server.served().serviceConfigs().stream()
+                .filter(config -> !isInherited(config) && !isTried(config)))
+        .extracting(config -> config.virtualHost().hostnamePattern() + " " + config.route())
+        .isEmpty();
+  }
+
+  /** Hosts of ports have the other routes behind their own, where nothing leads to them. */
+  private static boolean isInherited(ServiceConfig config) {
+    VirtualHost byDefault = server.served().defaultVirtualHost();
+    return !config.virtualHost().equals(byDefault)
+        && byDefault.serviceConfigs().stream()
+            .anyMatch(other -> other.route().equals(config.route()));
+  }
+
+  private static boolean isTried(ServiceConfig config) {
+    Stream<RequestHeaders> byHttp =
+        Route.all().stream()
+            .flatMap(route -> Stream.of(route.example(""), route.example(Route.ALIAS)));
+    Stream<RequestHeaders> byGrpc =
+        Contract.methods().stream()
+            .map(method ->
+                RequestHeaders.of(
+                    HttpMethod.POST,
+                    "/" + method.getService().getFullName() + "/" + method.getName()));
+    return Stream.concat(byHttp, byGrpc).anyMatch(request -> leadsTo(request, config));
+  }
+
+  private static boolean leadsTo(RequestHeaders request, ServiceConfig config) {
+    String host = Objects.requireNonNullElse(request.authority(), "127.0.0.1");
+    return server.served().findVirtualHost(host, 80).equals(config.virtualHost())
+        && config
+            .route()
+            .apply(ServiceRequestContext.of(HttpRequest.of(request)).routingContext(), false)
+            .isPresent();
+  }
+
   // What it found, directly.
 
   @Test
   void bytesThatAreNoMessageAreInvalid() throws Exception {
     for (String name : List.of("ListSandboxes", "Execute", "WriteFile")) {
       assertThat(code(name, new byte[] {-1, -1})).as(name).isEqualTo(Status.Code.INVALID_ARGUMENT);
+    }
+  }
+
+  @Test
+  void bytesThatAreNoFrameAreInvalid() throws Exception {
+    // None of gRPC's, one that is compressed by nothing, and some that end before their end.
+    List<String> frames = List.of("{\"a\": 1}", "\u0001\0\0\0\u0001a", "\0\0\0\0\u0009a", "\0\0");
+    for (String call : List.of("SandboxService/ListSandboxes", "FileService/WriteFile")) {
+      for (String frame : frames) {
+        assertThat(post("/sandkeeper.v1." + call, "grpc", "", frame))
+            .contains("grpc-status: 3\r\n")
+            .doesNotContain("armeria");
+      }
     }
   }
 
@@ -273,9 +345,18 @@ class FuzzServiceTest {
   }
 
   private static String post(String headers, String body) throws IOException {
+    return post("/v1/sandboxes", "json", headers, body);
+  }
+
+  private static String post(String path, String type, String headers, String body)
+      throws IOException {
     return RawHttp.send(
         server.port(),
-        ("POST /v1/sandboxes HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n"
+        ("POST "
+                + path
+                + " HTTP/1.1\r\nhost: h\r\ncontent-type: application/"
+                + type
+                + "\r\n"
                 + headers
                 + "authorization: Bearer "
                 + server.runner().secret()
@@ -311,7 +392,8 @@ class FuzzServiceTest {
         fail(answer, shown);
       } else if (status.group(1).startsWith("4")
           && !shown.contains("HEAD ")
-          && shown.contains("/v1/")
+          && (shown.contains("/v1/") || what.contains(Route.PORT_DOMAIN))
+          && !answer.contains("server: " + PROGRAM)
           && !answer.contains("google.rpc.ErrorInfo")
           && !answer.contains("grpc-status")) {
         fail("no details: " + answer, shown);
@@ -411,6 +493,7 @@ class FuzzServiceTest {
         .atMost(Duration.ofSeconds(30))
         .until(() ->
             server.metric("sandkeeper_stream_active") == 0
+                && server.metric("sandkeeper_port_connection_active") == 0
                 && server.metric("sandkeeper_connection_active") <= OWN_CONNECTIONS);
     return Growth.now();
   }
@@ -434,6 +517,13 @@ class FuzzServiceTest {
       known.prefer("sandbox_id", sandbox);
     } else if (live.size() > 8) {
       live.stream().filter(other -> !other.equals(sandbox)).forEach(caller::terminate);
+    }
+  }
+
+  private void listen() {
+    if (!listening.equals(sandbox)) {
+      PortProgram.listen(server.stranger(), sandbox, "127.0.0.1", Route.PORT);
+      listening = sandbox;
     }
   }
 

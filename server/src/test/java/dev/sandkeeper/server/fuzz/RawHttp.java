@@ -53,7 +53,11 @@ final class RawHttp {
     if (end < 0) {
       return false;
     }
-    if (bodyless || answer.startsWith("HTTP/1.1 204 ") || answer.length() > MAX_CHARACTERS) {
+    if (bodyless
+        || answer.startsWith("HTTP/1.1 204 ")
+        // What comes then is none of HTTP/1, and has no end.
+        || answer.startsWith("HTTP/1.1 101 ")
+        || answer.length() > MAX_CHARACTERS) {
       return true;
     }
     Matcher length = LENGTH.matcher(answer).region(0, end + 2);

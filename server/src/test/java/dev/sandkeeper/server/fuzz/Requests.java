@@ -1,28 +1,18 @@
 package dev.sandkeeper.server.fuzz;
 
-import com.google.api.AnnotationsProto;
-import com.google.api.HttpRule;
-import com.google.protobuf.Descriptors.Descriptor;
 import com.google.protobuf.Descriptors.FieldDescriptor;
-import com.google.protobuf.Descriptors.MethodDescriptor;
 import com.google.protobuf.DynamicMessage;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.util.JsonFormat;
-import dev.sandkeeper.server.Contract;
-import dev.sandkeeper.v1.AttachExecutionRequest;
-import dev.sandkeeper.v1.ExecuteRequest;
-import dev.sandkeeper.v1.ReadFileRequest;
 import java.io.ByteArrayOutputStream;
 import java.net.URLEncoder;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 import java.util.random.RandomGenerator;
 import java.util.regex.MatchResult;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import java.util.stream.Stream;
 
 /** Requests of HTTP/1 to every route, made from messages, with parts that no client sends. */
 final class Requests {
@@ -164,26 +154,68 @@ final class Requests {
           "traceparent: 00-zz-zz-01",
           "cookie: " + "a=b; ".repeat(500));
 
+  /** What a client that asks for another protocol sends, and what none would. */
+  private static final List<String> UPGRADES =
+      List.of(
+          "connection: Upgrade\r\nupgrade: websocket",
+          "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+              + "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+          "connection: keep-alive, Upgrade\r\nupgrade: WebSocket\r\nsec-websocket-version: 99",
+          "connection: Upgrade\r\nupgrade: websocket, h2c",
+          "connection: Upgrade\r\nupgrade: \r\nsec-websocket-key: \u00e9",
+          "connection: close\r\nupgrade: websocket",
+          "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk",
+          "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: x",
+          "connection: Upgrade\r\nupgrade: TLS/1.0");
+
+  private static final List<String> HOSTS =
+      List.of(
+          "",
+          "x",
+          "localhost",
+          "127.0.0.1, x",
+          "127.0.0.1:99999",
+          "x:y:z",
+          "[::1]",
+          "[::1",
+          "user@x",
+          "x/y",
+          "\u00e9.localhost",
+          "x\r\nhost: y",
+          "a".repeat(300),
+          "8080-" + "a".repeat(20) + "." + Route.PORT_DOMAIN,
+          "0-" + "a".repeat(20) + "." + Route.PORT_DOMAIN,
+          "99999-" + "a".repeat(20) + "." + Route.PORT_DOMAIN + ".:1",
+          "8080-a." + Route.PORT_DOMAIN,
+          "*." + Route.PORT_DOMAIN,
+          "." + Route.PORT_DOMAIN);
+
+  /** What is behind a port's path, for the program that listens there or for none. */
+  private static final List<String> RESTS =
+      List.of(
+          "",
+          "x?y=z&y",
+          "a//b/../%2e%2e/c",
+          "%zz",
+          "bytes?10",
+          "bytes?x",
+          "headers",
+          "redirect",
+          "junk",
+          "silent",
+          "?sandkeeper-token=",
+          "?sandkeeper-token=a.1.b.c&sandkeeper-token",
+          "\\/evil.example/?sandkeeper-token=" + "a".repeat(500));
+
   private static final List<String> METHODS =
-      List.of("PATCH", "TRACE", "OPTIONS", "HEAD", "DELETE", "PUT", "POST", "GET", "get", "BREW");
+      List.of(
+          "PATCH", "TRACE", "OPTIONS", "HEAD", "DELETE", "PUT", "POST", "GET", "CONNECT", "get",
+          "BREW");
 
   private final RandomGenerator random;
   private final Messages messages;
   private final int port;
   private final String key;
-
-  /**
-   * Where something answers.
-   *
-   * @param template a path, with the names of fields in braces
-   * @param hasBody whether the other fields are the body, otherwise the query
-   * @param input the type of the message
-   */
-  record Route(String method, String template, boolean hasBody, Descriptor input) {
-    String name() {
-      return method + " " + template;
-    }
-  }
 
   Requests(RandomGenerator random, Messages messages, int port, String key) {
     this.random = random;
@@ -192,50 +224,12 @@ final class Requests {
     this.key = key;
   }
 
-  /** Returns every route: those that the contract binds, and the others. */
-  static List<Route> routes() {
-    String file = "/v1/sandboxes/{sandbox_id}/files/{*path}";
-    Descriptor read = ReadFileRequest.getDescriptor();
-    return Stream.concat(
-            Contract.methods().stream().flatMap(method -> route(method).stream()),
-            Stream.of(
-                new Route(
-                    "POST",
-                    "/v1/sandboxes/{sandbox_id}/execute",
-                    true,
-                    ExecuteRequest.getDescriptor()),
-                new Route(
-                    "GET",
-                    "/v1/executions/{execution_id}/events",
-                    false,
-                    AttachExecutionRequest.getDescriptor()),
-                new Route("GET", file, false, read),
-                new Route("HEAD", file, false, read),
-                new Route("PUT", file, true, read),
-                new Route("GET", "/health", false, read),
-                new Route("GET", "/metrics", false, read),
-                new Route("GET", "/openapi.json", false, read),
-                new Route("GET", "/docs/", false, read)))
-        .toList();
-  }
-
-  private static Optional<Route> route(MethodDescriptor method) {
-    HttpRule rule = method.getOptions().getExtension(AnnotationsProto.http);
-    boolean hasBody = rule.getBody().equals("*");
-    return switch (rule.getPatternCase()) {
-      case GET -> Optional.of(new Route("GET", rule.getGet(), hasBody, method.getInputType()));
-      case POST -> Optional.of(new Route("POST", rule.getPost(), hasBody, method.getInputType()));
-      case DELETE ->
-          Optional.of(new Route("DELETE", rule.getDelete(), hasBody, method.getInputType()));
-      default -> Optional.empty();
-    };
-  }
-
   /** Makes a request; every third one such as an honest client might send. */
   byte[] request(Route route, int index) {
     boolean honest = index % 3 == 0;
     DynamicMessage.Builder message =
         (honest ? messages.plausible(route.input()) : messages.hostile(route.input())).toBuilder();
+    String host = route.host().isEmpty() ? "127.0.0.1:" + port : fill(route.host(), message);
     String path = path(route, message);
     byte[] body =
         route.hasBody() ? json(message.build()).getBytes(StandardCharsets.UTF_8) : new byte[0];
@@ -244,12 +238,14 @@ final class Requests {
     String type = "application/json";
     String header = "accept: */*";
     if (!honest) {
-      switch (random.nextInt(7)) {
+      switch (random.nextInt(10)) {
         case 0 -> path = insert(path, pick(PATH_PARTS));
         case 1 -> query += "&" + pick(QUERY_PARTS);
         case 2 -> type = pick(CONTENT_TYPES);
         case 3 -> header = pick(HEADERS);
         case 4 -> method = pick(METHODS);
+        case 5 -> host = pick(HOSTS);
+        case 6 -> header = pick(UPGRADES);
         default -> body = spoil(body);
       }
     }
@@ -259,10 +255,10 @@ final class Requests {
             + path
             + (query.isEmpty() ? "" : "?" + query)
             + " HTTP/1.1\r\n"
-            + "host: 127.0.0.1:"
-            + port
-            + "\r\nconnection: close\r\n"
-            + "authorization: Bearer "
+            + "host: "
+            + host
+            + (header.startsWith("connection: ") ? "" : "\r\nconnection: close")
+            + "\r\nauthorization: Bearer "
             + key
             + "\r\n"
             + header
@@ -277,18 +273,25 @@ final class Requests {
     return request.toByteArray();
   }
 
-  /** Puts fields of a message into the path, and takes them out of the message. */
   private String path(Route route, DynamicMessage.Builder message) {
-    Matcher variables = VARIABLE.matcher(route.template());
-    StringBuilder path = new StringBuilder();
+    String path = fill(route.template(), message);
+    return random.nextInt(10) == 0 ? Route.ALIAS + path : path;
+  }
+
+  /** Puts fields of a message into a text, and takes them out of the message. */
+  private String fill(String template, DynamicMessage.Builder message) {
+    Matcher variables = VARIABLE.matcher(template);
+    StringBuilder filled = new StringBuilder();
     while (variables.find()) {
-      FieldDescriptor field = route.input().findFieldByName(variables.group(1));
-      String value = String.valueOf(message.getField(field));
-      message.clearField(field);
-      var _ = variables.appendReplacement(path, Matcher.quoteReplacement(encode(value)));
+      FieldDescriptor field = message.getDescriptorForType().findFieldByName(variables.group(1));
+      String value = field == null ? pick(RESTS) : encode(String.valueOf(message.getField(field)));
+      if (field != null) {
+        message.clearField(field);
+      }
+      var _ = variables.appendReplacement(filled, Matcher.quoteReplacement(value));
     }
-    var _ = variables.appendTail(path);
-    return random.nextInt(10) == 0 ? "/api" + path : path.toString();
+    var _ = variables.appendTail(filled);
+    return filled.toString();
   }
 
   private static String query(DynamicMessage message) {

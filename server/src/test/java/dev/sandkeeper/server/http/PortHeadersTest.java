@@ -106,6 +106,17 @@ class PortHeadersTest {
 
   @ParameterizedTest
   @CsvSource({
+    "https://host.example/?sandkeeper-token=T, https://host.example/",
+    "https://host.example/a?x=1&Sandkeeper-Token=T&y=2, https://host.example/a?x=1&y=2",
+    "/a?sandkeeper-token=T&sandkeeper-token=T, /a",
+    "https://other.example/a?x=1, https://other.example/a?x=1",
+  })
+  void whereARequestComesFromIsToldWithoutTheToken(String referer, String inside) {
+    assertThat(inward("referer", referer).getAll("referer")).containsExactly(inside);
+  }
+
+  @ParameterizedTest
+  @CsvSource({
     "/a?x=1&sandkeeper-token=T&y=2, /a?x=1&y=2, T",
     "/a?sandkeeper-token=T, /a, T",
     "/a?sandkeeper-token=S&sandkeeper-token=T, /a, T",

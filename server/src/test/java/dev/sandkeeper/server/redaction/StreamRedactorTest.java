@@ -12,12 +12,18 @@ import java.util.Random;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Keys made up here, each in parts, so that no scanner of this repository takes one for real. */
+/**
+ * Goal: No key and no secret is shown, wherever it stands and wherever the stream is cut or let go.
+ *
+ * <p>Method: Keys made up here, each in parts, so that no scanner of this repository takes one for
+ * real; secrets within what may be the beginning of a key or of another secret.
+ */
 class StreamRedactorTest {
   private static final long SEED = 20_251_129;
   private static final String MIXED =
@@ -175,6 +181,95 @@ class StreamRedactorTest {
     }
   }
 
+  /** What comes before a secret, how it is written, and what follows. */
+  static Stream<Arguments> secretsBehindBeginnings() {
+    return Stream.of(
+        // btoa(JSON.stringify({pw: "hunter2pw"})), which begins as a JSON web token does.
+        Arguments.of("eyJwdyI6Im", "h1bnRlcjJwd", "yJ9"),
+        Arguments.of("eyJ", "hunter2pw", ""),
+        Arguments.of("eyJ", "hunter2pw", "/and+more"),
+        Arguments.of("eyJ", "68756e7465723270" + "77", "-"),
+        Arguments.of("sk-eyJ", "hunter2pw", "eyJ"),
+        Arguments.of("postgres://u:", "hunter2pw", ""),
+        Arguments.of("postgres://u:", "hunter2pw", "@"),
+        Arguments.of("postgres://u:", "hunter2pw", "\n"),
+        Arguments.of("-----BEGIN ", "HUNTER2PW", " "));
+  }
+
+  private static Redaction withUrlAndPasswords() {
+    return Redaction.knownKeys()
+        .withSecret("PW", "hunter2pw")
+        .withSecret("PW", "HUNTER2PW")
+        .withSecret("URL", "postgres://u:hunter2pw@h/db");
+  }
+
+  @ParameterizedTest
+  @MethodSource("secretsBehindBeginnings")
+  void aSecretBehindTheBeginningOfAKeyIsNotShown(String before, String secret, String after) {
+    String expected = before + "[redacted:secret:PW]" + after;
+    assertThat(withUrlAndPasswords().redact(before + secret + after)).isEqualTo(expected);
+    String text = before + secret + after;
+    for (int cut = 0; cut <= text.length(); cut++) {
+      Shown shown = new Shown(withUrlAndPasswords());
+      shown.write(text.substring(0, cut));
+      shown.write(text.substring(cut));
+      assertThat(shown.end()).as("cut at " + cut).isEqualTo(expected);
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("secretsBehindBeginnings")
+  void ofASecretBehindTheBeginningOfAKeyIsShownWhatWasLetGoBeforeItWasKnown(
+      String before, String secret, String after) {
+    String text = before + secret + after;
+    for (int cut = 0; cut <= text.length(); cut++) {
+      Shown shown = new Shown(withUrlAndPasswords());
+      shown.write(text.substring(0, cut));
+      shown.letGo();
+      shown.write(text.substring(cut));
+      shown.letGo();
+      shown.write("\n");
+      int known = Math.max(0, cut - before.length());
+      String let = known < secret.length() ? secret.substring(0, known) : "";
+      assertThat(shown.end())
+          .as("let go at " + cut)
+          .isEqualTo(before + let + "[redacted:secret:PW]" + after + "\n");
+    }
+  }
+
+  @Test
+  void whatGoesOnBehindASecretThatWasLetGoIsStillKnown() {
+    Shown shown = new Shown(withUrlAndPasswords());
+    shown.write("postgres://u:hunter2pw");
+    shown.letGo();
+    assertThat(shown.text()).isEqualTo("postgres://u:[redacted:secret:PW]");
+    shown.write("@h/");
+    shown.letGo();
+    shown.write("db\n");
+    assertThat(shown.end())
+        .isEqualTo("postgres://u:[redacted:secret:PW]@h/[redacted:secret:URL]\n");
+  }
+
+  @Test
+  void theRestOfAKeyBehindTheBeginningOfAnotherIsNotShown() {
+    Shown shown = new Shown(Redaction.knownKeys());
+    shown.write("eyJ-ghp_" + MIXED.substring(0, 40));
+    shown.letGo();
+    assertThat(shown.text()).isEqualTo("eyJ-[redacted:github-token]");
+    shown.write(MIXED.substring(40));
+    shown.letGo();
+    shown.write(" and more");
+    assertThat(shown.end()).isEqualTo("eyJ-[redacted:github-token] and more");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"eyJ", "-eyJ", "sk-"})
+  @Timeout(20)
+  void manyBeginningsTakeNoLongerThanOtherText(String beginning) {
+    String text = beginning.repeat(3_000_000 / beginning.length());
+    assertThat(redacted(text)).isEqualTo(text);
+  }
+
   @Test
   void imagesStayAsTheyAre() {
     byte[] text = ("ghp_" + MIXED).getBytes(StandardCharsets.UTF_8);
@@ -222,8 +317,16 @@ class StreamRedactorTest {
 
   /** What is shown of a stream. */
   private static final class Shown {
-    final StreamRedactor redactor = new StreamRedactor(Redaction.knownKeys());
+    final StreamRedactor redactor;
     private final List<ByteArrayOutputStream> targets = new ArrayList<>();
+
+    Shown() {
+      this(Redaction.knownKeys());
+    }
+
+    Shown(Redaction redaction) {
+      this.redactor = new StreamRedactor(redaction);
+    }
 
     void write(String text) {
       byte[] bytes = text.getBytes(StandardCharsets.UTF_8);

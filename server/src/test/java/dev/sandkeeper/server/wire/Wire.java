@@ -95,6 +95,21 @@ public final class Wire implements AutoCloseable {
     }
   }
 
+  /** Reads until the text is there, and returns all that came so far. */
+  public String readUntil(String text, Duration patience) throws IOException {
+    socket.setSoTimeout((int) patience.toMillis());
+    StringBuilder read = new StringBuilder();
+    byte[] buffer = new byte[8192];
+    while (read.indexOf(text) < 0) {
+      int count = socket.getInputStream().read(buffer);
+      if (count < 0) {
+        throw new SocketException("closed by the server after " + read);
+      }
+      read.append(new String(buffer, 0, count, StandardCharsets.ISO_8859_1));
+    }
+    return read.toString();
+  }
+
   /** Reads the next frame. */
   public Frame readFrame(Duration patience) throws IOException {
     socket.setSoTimeout((int) patience.toMillis());

@@ -114,7 +114,11 @@ final class ProxyConnection {
 
   private void pass(InputStream in) throws IOException, RefusedException {
     Request request = Request.read(in);
-    target = new ConnectionLog.Target(request.authority(), 0, "");
+    target =
+        request
+            .shown()
+            .map(host -> new ConnectionLog.Target(host, 0, ""))
+            .orElse(ConnectionLog.Target.NONE);
     Request.Target where = request.target();
     target = new ConnectionLog.Target(where.host().value(), where.port(), "");
     if (!policy.allows(where.host(), where.port())) {

@@ -9,6 +9,7 @@ import java.io.InputStream;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -17,7 +18,7 @@ import java.util.regex.Pattern;
  * A request to the proxy (RFC 9112). Whatever could be read in two ways is refused.
  *
  * @param method as it was sent
- * @param authority host and port as they were sent, for the record
+ * @param authority host and port as they were sent; not for the record, as passwords may be in it
  * @param path of a plain request with its query; empty for a tunnel
  * @param defaultPort the port where the authority names none; 0 for a tunnel, which must
  * @param headers in their order
@@ -41,6 +42,11 @@ record Request(
       Pattern.compile("http://([^/?#]+)(/[^#]*|\\?[^#]*)?", Pattern.CASE_INSENSITIVE);
   private static final Pattern AUTHORITY =
       Pattern.compile("([A-Za-z0-9.-]+)(?::([1-9][0-9]{0,4}))?");
+
+  /** A name or an address and perhaps a port, behind what may be a password. */
+  private static final Pattern SHOWN =
+      Pattern.compile("(?:[^/?#]*@)?((?:[A-Za-z0-9.-]+|\\[[A-Za-z0-9.:%-]+])(?::[0-9]{1,5})?)");
+
   private static final Pattern LENGTH = Pattern.compile("[0-9]{1,18}");
 
   /** Said anew by the proxy. */
@@ -103,6 +109,14 @@ record Request(
 
   boolean isTunnel() {
     return path.isEmpty();
+  }
+
+  /**
+   * Returns host and port for the record, valid or not; empty when they cannot be told from more.
+   */
+  Optional<String> shown() {
+    Matcher parts = SHOWN.matcher(authority);
+    return parts.matches() ? Optional.of(parts.group(1)) : Optional.empty();
   }
 
   /**

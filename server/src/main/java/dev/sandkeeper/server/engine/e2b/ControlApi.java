@@ -24,6 +24,7 @@ import java.util.TreeMap;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
 import java.util.random.RandomGenerator;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 
 /**
@@ -32,6 +33,7 @@ import java.util.stream.Collectors;
  */
 final class ControlApi {
   private static final int PAGE_SIZE = 100;
+  private static final Pattern KEY = Pattern.compile("[\\x21-\\x7e]+");
 
   /** More sandboxes than any account has. */
   private static final int MAX_PAGES = 1000;
@@ -245,10 +247,19 @@ final class ControlApi {
   }
 
   private AggregatedHttpResponse once(String what, Request request, Duration time) {
-    String key = apiKey.get();
+    String key = requireKey();
     RequestHeaders headers = request.headers().toBuilder().set("X-API-Key", key).build();
     HttpCalls.Target target = new HttpCalls.Target(client, HttpCalls.Side.CONTROL, key);
     return http.call(target, what, HttpRequest.of(headers, request.body()), time);
+  }
+
+  /** What a header cannot have is refused here: who refuses it later would tell it. */
+  private String requireKey() {
+    String key = apiKey.get();
+    if (!KEY.matcher(key).matches()) {
+      throw E2bException.noKey("E2B's API key is none (expected: letters, digits and _)");
+    }
+    return key;
   }
 
   private static RequestHeadersBuilder headers(HttpMethod method, String path) {

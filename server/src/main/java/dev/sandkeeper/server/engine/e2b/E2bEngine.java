@@ -569,6 +569,10 @@ public final class E2bEngine implements SandboxEngine {
     try {
       var ignored = control.within(CHECK_TIME).list(Map.of(E2bPlace.OWNER, "nobody"));
     } catch (E2bException e) {
+      if (e.kind() == E2bException.Kind.RATE_LIMITED) {
+        // It answers; that others of the account ask much is no reason to ask nothing.
+        return;
+      }
       throw new EngineException(
           EngineException.Kind.UNAVAILABLE, "E2B does not answer: " + e.getMessage(), e);
     }

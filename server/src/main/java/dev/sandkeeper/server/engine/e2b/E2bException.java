@@ -79,6 +79,11 @@ final class E2bException extends RuntimeException {
     return new E2bException(kind, 0, "", null, mayBeDone, message, cause);
   }
 
+  /** Makes the failure for a request that is not made for want of a key. */
+  static E2bException noKey(String message) {
+    return new E2bException(Kind.UNAUTHENTICATED, 0, "", null, false, message, null);
+  }
+
   /** Makes the failure for a stream that broke off or is not as documented. */
   static E2bException broken(String message) {
     return new E2bException(Kind.BROKEN, 200, "", null, true, message, null);

@@ -19,6 +19,6 @@ final class E2bFailures {
           case UNAVAILABLE, BROKEN, UNAUTHENTICATED -> EngineException.Kind.UNAVAILABLE;
           case GONE, NOT_FOUND, CONFLICT, REFUSED -> EngineException.Kind.FAILED;
         };
-    return new EngineException(kind, what + ": " + cause.getMessage(), cause);
+    return new EngineException(kind, what + ": " + cause.getMessage(), cause, cause.retryAfter());
   }
 }

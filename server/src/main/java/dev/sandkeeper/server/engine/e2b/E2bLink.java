@@ -95,7 +95,7 @@ final class E2bLink implements AutoCloseable {
               .addKeyValue("failures", failures)
               .addKeyValue("reason", e.getMessage())
               .log("The link to a sandbox broke");
-          Thread.sleep(backoff(failures));
+          Thread.sleep(e.retryAfter().orElse(backoff(failures)));
         }
       }
     } catch (InterruptedException e) {

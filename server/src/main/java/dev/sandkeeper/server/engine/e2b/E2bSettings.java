@@ -57,7 +57,7 @@ public record E2bSettings(
    * @param request for one try
    * @param whole for a call with all its tries and the waits between them
    * @param tries how often a call that may be repeated is tried at most
-   * @param firstWait before the second try at most; doubles with each further one
+   * @param firstWait before the second try at least; doubles with each further one
    * @param longestWait before a try, unless E2B asks for more
    */
   public record Calls(

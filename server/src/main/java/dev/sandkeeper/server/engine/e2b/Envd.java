@@ -8,6 +8,7 @@ import com.linecorp.armeria.common.AggregatedHttpResponse;
 import com.linecorp.armeria.common.HttpData;
 import com.linecorp.armeria.common.HttpMethod;
 import com.linecorp.armeria.common.HttpRequest;
+import com.linecorp.armeria.common.HttpRequestWriter;
 import com.linecorp.armeria.common.HttpResponse;
 import com.linecorp.armeria.common.MediaType;
 import com.linecorp.armeria.common.QueryParams;
@@ -27,6 +28,7 @@ import java.util.Map;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 
 /**
  * The daemon in one sandbox: starts processes, and carries what they read and write. Methods wait
@@ -129,6 +131,47 @@ final class Envd {
     return processes;
   }
 
+  /**
+   * Opens the way to a process's standard input: one call for all that is written where such calls
+   * get through, otherwise one for each piece.
+   *
+   * @param broken told when it is of no use any more; or the next write throws
+   */
+  ProcessInput openInput(long pid, Consumer<E2bException> broken) {
+    return http.passesStreams() ? streamInput(pid, broken) : new PiecewiseInput(pid);
+  }
+
+  private ProcessInput streamInput(long pid, Consumer<E2bException> broken) {
+    ObjectNode first = Json.object();
+    first.set("start", selected(pid));
+    HttpRequestWriter request =
+        HttpRequest.streaming(rpc("StreamInput", "root").contentType(STREAM).build());
+    HttpResponse response = target.client().execute(request, endless(MAX_REFUSAL_BYTES));
+    return new StreamedInput("Process/StreamInput", target, request, response, first, broken);
+  }
+
+  /** Input by one call for each piece; that is answered once the process has room for all of it. */
+  private final class PiecewiseInput implements ProcessInput {
+    private final long pid;
+
+    PiecewiseInput(long pid) {
+      this.pid = pid;
+    }
+
+    @Override
+    public void write(byte[] bytes) {
+      sendInput(pid, bytes);
+    }
+
+    @Override
+    public void close() {}
+  }
+
+  /** From now on {@link #openInput} makes one call for each piece: see {@link HttpCalls}. */
+  void holdsStreams() {
+    http.holdsStreams();
+  }
+
   /** Writes to a process's standard input; returns once the process has room for all of it. */
   void sendInput(long pid, byte[] bytes) {
     ObjectNode message = selected(pid);
@@ -201,13 +244,7 @@ final class Envd {
             .set("keepalive-ping-interval", KEEP_ALIVE_SECONDS)
             .build();
     HttpData content = HttpData.wrap(ConnectDecoder.envelope(Json.bytes(message)));
-    RequestOptions endless =
-        RequestOptions.builder()
-            .writeTimeout(timeout)
-            .responseTimeoutMillis(0)
-            .maxResponseLength(0)
-            .build();
-    HttpResponse response = target.client().execute(HttpRequest.of(headers, content), endless);
+    HttpResponse response = target.client().execute(HttpRequest.of(headers, content), endless(0));
     SplitHttpResponse split = response.split();
     ResponseHeaders head =
         HttpCalls.await(
@@ -224,6 +261,19 @@ final class Envd {
       throw HttpCalls.refusal(what, head, bytes, target);
     }
     return new ProcessStream(what, response, split.body());
+  }
+
+  /**
+   * For a call that goes on as long as either side wants.
+   *
+   * @param mostBytes of the answer; 0 for any number
+   */
+  private RequestOptions endless(long mostBytes) {
+    return RequestOptions.builder()
+        .writeTimeout(timeout)
+        .responseTimeoutMillis(0)
+        .maxResponseLength(mostBytes)
+        .build();
   }
 
   private ObjectNode selected(long pid) {

@@ -46,6 +46,7 @@ final class HttpCalls implements AutoCloseable {
   private static final int MAX_MESSAGE_LENGTH = 512;
 
   private final ClientFactory factory;
+  private volatile boolean passesStreams = true;
 
   HttpCalls(Duration connectTimeout) {
     this(connectTimeout, _ -> {});
@@ -65,6 +66,16 @@ final class HttpCalls implements AutoCloseable {
             .pingInterval(PING_INTERVAL)
             .tlsCustomizer(tls)
             .build();
+  }
+
+  /** Returns whether a request reaches the other end before it is whole, as far as is known. */
+  boolean passesStreams() {
+    return passesStreams;
+  }
+
+  /** Says that it does not: something on the way waits for the whole of it, or takes none. */
+  void holdsStreams() {
+    passesStreams = false;
   }
 
   /** Returns a client for what begins with a URL. */

@@ -26,7 +26,7 @@ final class LinkSession {
   /** As many as the relay takes. */
   private static final int MAX_CONNECTIONS = 512;
 
-  /** What one call carries up at most. */
+  /** What one piece carries up at most. */
   private static final int MAX_BATCH_BYTES = 256 * 1024;
 
   private static final int MAX_ERROR_BYTES = 4 * 1024;
@@ -46,6 +46,9 @@ final class LinkSession {
   private volatile boolean greeted;
   private volatile long greetedNanos;
 
+  /** Whether the relay has heard anything. */
+  private volatile boolean answered;
+
   /** What this runs. */
   LinkSession(Envd envd, Path folder, E2bSettings.LinkTimes times) {
     this.envd = envd;
@@ -53,9 +56,9 @@ final class LinkSession {
     this.times = times;
   }
 
-  /** Returns whether the relay listens, and nothing is broken. */
+  /** Returns whether the relay listens and hears, and nothing is broken. */
   boolean connected() {
-    return greeted && broken.get() == null;
+    return answered && broken.get() == null;
   }
 
   /** Returns whether the relay has listened for so long. */
@@ -127,7 +130,7 @@ final class LinkSession {
     switch (frame.kind()) {
       case HELLO -> greet(text(frame.payload()));
       case OPEN -> open(frame.connection(), text(frame.payload()));
-      case PONG -> {}
+      case PONG -> answered = true;
       case PING -> outbox.add(Kind.PONG, LinkFrame.NO_CONNECTION, ByteBuffer.allocate(0));
       // What is under way when a connection ends here comes too late, and is nobody's.
       case DATA -> {
@@ -154,6 +157,8 @@ final class LinkSession {
     }
     greetedNanos = System.nanoTime();
     greeted = true;
+    // The greeting says only that one way is open.
+    outbox.add(Kind.PING, LinkFrame.NO_CONNECTION, ByteBuffer.allocate(0));
   }
 
   private void open(int number, String name) throws LinkFrame.BrokenException {
@@ -178,21 +183,28 @@ final class LinkSession {
     return StandardCharsets.UTF_8.decode(payload).toString();
   }
 
-  /** Sends what waits, one call after the other; none is made twice. */
+  /** Sends what waits, one piece after the other; none is sent twice. */
   private void carryUp() {
-    try {
+    try (ProcessInput input = envd.openInput(pid, this::inputBroke)) {
       while (true) {
         byte[] batch = outbox.take(MAX_BATCH_BYTES);
         if (batch.length == 0) {
           return;
         }
-        envd.sendInput(pid, batch);
+        input.write(batch);
       }
     } catch (E2bException e) {
       breakUp(e);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
+  }
+
+  private void inputBroke(E2bException reason) {
+    if (!answered && reason.kind() == E2bException.Kind.REFUSED) {
+      envd.holdsStreams();
+    }
+    breakUp(reason);
   }
 
   /** Asks for signs of life, and breaks the link when there are none. */
@@ -203,6 +215,11 @@ final class LinkSession {
         if (System.nanoTime() - heardNanos > times.silence().toNanos()) {
           Duration silence = times.silence();
           breakUp(E2bException.broken("the link broke: no sign of life for " + silence));
+          return;
+        }
+        if (heldFor(times.ping()) && !answered) {
+          envd.holdsStreams();
+          breakUp(E2bException.broken("the link broke: what is sent does not get there"));
           return;
         }
         if (!outbox.add(Kind.PING, LinkFrame.NO_CONNECTION, ByteBuffer.allocate(0))) {

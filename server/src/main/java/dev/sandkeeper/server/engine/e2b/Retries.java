@@ -57,10 +57,10 @@ final class Retries {
         && System.nanoTime() + wait.toNanos() < deadlineNanos;
   }
 
-  /** From half of it to all of it, so that what failed together does not come back together. */
+  /** From all of it to twice as much, so that what failed together does not come back together. */
   private Duration backoff() {
-    long first = calls.firstWait().toMillis();
-    long full = Math.min(first << Math.min(failures - 1, 16), calls.longestWait().toMillis());
-    return Duration.ofMillis(full / 2 + random.nextLong(full / 2 + 1));
+    long wait = calls.firstWait().toMillis() << Math.min(failures - 1, 16);
+    long longest = calls.longestWait().toMillis();
+    return Duration.ofMillis(Math.min(wait + random.nextLong(wait + 1), longest));
   }
 }

@@ -261,13 +261,16 @@ final class EgressProxyTest {
         "127.0.0.2",
         "10.0.0.1",
         "169.254.169.254",
+        "168.63.129.16",
         "100.64.0.1",
+        "100.100.100.200",
         "192.168.1.1",
         "0.0.0.0",
         "224.0.0.1",
         "::1",
         "::ffff:10.0.0.1",
         "fd00::1",
+        "fd00:ec2::254",
         "fe80::1",
         "64:ff9b::7f00:1",
         "2002:7f00:1::1"
@@ -349,6 +352,39 @@ final class EgressProxyTest {
         exchange(
             request.replace("@", at(HOST)).replace('~', '@').replace("^", "Transfer-Encoding: ")),
         Verdict.MALFORMED_REQUEST);
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "GET http://user:pw@@@/x?a=pw HTTP/1.1, @",
+    "GET http://user:p@@w@@@/ HTTP/1.1, @",
+    "GET http://user:pw@@[::1]:80/ HTTP/1.1, [::1]:80",
+    "GET http://user:pw@@127.0.0.1/ HTTP/1.1, 127.0.0.1",
+    "CONNECT user:pw@@@ HTTP/1.1, @",
+    "CONNECT http://@/?user:pw HTTP/1.1, unknown target",
+    "CONNECT http://@/?user:pw@@x HTTP/1.1, unknown target",
+    "CONNECT [user:pw HTTP/1.1, unknown target",
+    "GET http://user:pw/ HTTP/1.1, unknown target",
+    "GET @/user:pw HTTP/1.1, unknown target",
+    "user:pw GET / HTTP/1.1, unknown target",
+  })
+  void noPasswordIsRecorded(String line, String recorded) throws IOException {
+    String answer =
+        exchange(
+            withTarget(line) + "\r\nHost: user:pw\r\nProxy-Authorization: Basic user:pw\r\n\r\n");
+
+    assertThat(answer).startsWith("HTTP/1.1 4").doesNotContain("pw");
+    settle();
+    assertThat(fixture.audited())
+        .singleElement()
+        .asString()
+        .contains(" " + withTarget(recorded) + " connections=1")
+        .doesNotContain("user", "pw");
+  }
+
+  /** Puts the host of the tests in the place of an at sign, and an at sign in that of two. */
+  private String withTarget(String text) {
+    return text.replace("@@", "~").replace("@", at(HOST)).replace('~', '@');
   }
 
   @Test

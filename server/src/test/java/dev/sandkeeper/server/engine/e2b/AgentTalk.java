@@ -33,6 +33,7 @@ final class AgentTalk {
   private final ByteArrayOutputStream output = new ByteArrayOutputStream();
   private volatile long told;
   private boolean asked;
+  private boolean begun;
 
   private record Frame(int type, long offset, byte[] payload) {}
 
@@ -81,6 +82,9 @@ final class AgentTalk {
       switch (words.get(1)) {
         case "control" -> control(in, out);
         case "run" -> {
+          synchronized (this) {
+            begun = true;
+          }
           write(out, REQUEST, 0, request());
           converse(in, out);
         }
@@ -103,9 +107,16 @@ final class AgentTalk {
         write(out, OPEN, 0, fields(NAME, "command"));
       }
     }
-    while (true) {
-      Frame frame = read(in);
-      end.completeExceptionally(new IOException("control frame " + frame.type()));
+    try {
+      while (true) {
+        Frame frame = read(in);
+        end.completeExceptionally(new IOException("control frame " + frame.type()));
+      }
+    } finally {
+      synchronized (this) {
+        // What was asked by a link that carried nothing up is asked again.
+        asked = begun;
+      }
     }
   }
 

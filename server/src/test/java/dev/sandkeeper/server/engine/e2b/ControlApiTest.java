@@ -28,6 +28,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 // Goal: what stands on the wire, and which failures are tried again. Method: a server that answers
 // as the test says, the last answer again and again.
@@ -77,6 +78,10 @@ final class ControlApiTest {
   }
 
   private ControlApi api(URI uri, Duration whole) {
+    return api(uri, whole, KEY);
+  }
+
+  private ControlApi api(URI uri, Duration whole, String key) {
     E2bSettings.Calls calls =
         new E2bSettings.Calls(
             Duration.ofSeconds(2),
@@ -87,7 +92,7 @@ final class ControlApiTest {
             Duration.ofMillis(40));
     E2bSettings settings =
         new E2bSettings(uri, "e2b.app", Optional.empty(), calls, E2bSettings.LinkTimes.DEFAULT);
-    return new ControlApi(settings, http, () -> KEY, new Random(1));
+    return new ControlApi(settings, http, () -> key, new Random(1));
   }
 
   @AfterEach
@@ -406,5 +411,18 @@ final class ControlApiTest {
     E2bException failure = failure(() -> api.create(SANDBOX));
 
     assertThat(failure).hasMessage("POST /sandboxes: 401 invalid API key (hidden)");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {KEY + "\r", KEY + "\n" + KEY, KEY + " ", "\u00e9" + KEY, ""})
+  void whatIsNoKeyIsNeitherSentNorTold(String key) {
+    ControlApi other = api(server.uri(), Duration.ofSeconds(20), key);
+
+    E2bException failure = failure(() -> other.create(SANDBOX));
+
+    assertThat(failure.kind()).isEqualTo(E2bException.Kind.UNAUTHENTICATED);
+    assertThat(failure).hasMessageContaining("expected").hasNoCause();
+    assertThat(failure.getMessage()).doesNotContain("c0ffee");
+    assertThat(server.requests()).isEmpty();
   }
 }

@@ -274,9 +274,12 @@ class E2bFailureTest {
         .containsExactlyElementsOf(IntStream.range(0, 20).mapToObj(i -> "line " + i).toList());
   }
 
+  // The peer ends what runs for longer in one piece; the margin is for a machine that is busy.
   @Test
   void aSessionIsBegunAnewBeforeItsLimit() throws Exception {
     engine.close();
+    peer.close();
+    peer = Peer.start("--max-session", "7");
     engine = new E2bEngine(E2bFixture.settings(peer, stateFolder, Duration.ofSeconds(3)));
     EngineSandbox sandbox = engine.create(E2bFixture.spec(LONG));
     assertThat(Requests.run(sandbox, Requests.python("kept = 7")).await().exitCode()).hasValue(0);
@@ -365,6 +368,15 @@ class E2bFailureTest {
 
     assertThat(cell.results()).containsEntry("text/plain", "42");
     assertThat(List.of(cell.await().exitCode().orElse(1))).containsExactly(0);
+  }
+
+  @Test
+  void tooManyRequestsFailNoCheck() {
+    peer.fault("status", "/sandboxes$", "status", 429, "headers", Map.of("Retry-After", "600"));
+
+    engine.check();
+
+    assertThat(peer.faults()).isEmpty();
   }
 
   @Test

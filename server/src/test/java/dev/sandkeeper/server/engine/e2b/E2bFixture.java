@@ -73,12 +73,7 @@ final class E2bFixture {
 
   /** Returns the usual sandbox, as large as those of the peer. */
   static SandboxSpec spec(Duration paid) {
-    return spec(paid, false);
-  }
-
-  /** Returns one that may connect to hosts, if it may. */
-  static SandboxSpec spec(Duration paid, boolean network) {
-    SandboxSpec usual = Requests.spec(paid, network);
+    SandboxSpec usual = Requests.spec(paid);
     return new SandboxSpec(
         usual.id(),
         usual.generation(),

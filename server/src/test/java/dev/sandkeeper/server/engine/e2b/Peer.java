@@ -101,6 +101,11 @@ public final class Peer implements AutoCloseable {
     return control("POST", "faults", JSON.valueToTree(fault).toString());
   }
 
+  /** Returns the faults that have not happened yet. */
+  List<JsonNode> faults() {
+    return list(control("GET", "faults", ""));
+  }
+
   /** Takes back the faults that have not happened yet. */
   public void clearFaults() {
     var _ = control("DELETE", "faults", "");

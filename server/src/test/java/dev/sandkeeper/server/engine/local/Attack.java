@@ -28,7 +28,7 @@ import java.util.stream.Stream;
  *   <li>{@code Runs: as a cell} of Python, or {@code in a terminal}; a command otherwise.
  *   <li>{@code Ends}: the reasons it may end by, {@code COMPLETED} otherwise; {@code Exit}: its
  *       code.
- *   <li>{@code Deadline}: in seconds, 20 otherwise.
+ *   <li>{@code Deadline}: in seconds, 40 otherwise.
  *   <li>{@code Host}: what the host does meanwhile, a {@link HostCall}.
  *   <li>{@code Holds: yes}: it says "waiting" while it holds all it could get, until there is a
  *       file {@code go} at home: then the neighbour is looked at.
@@ -126,7 +126,7 @@ record Attack(String name, Path file, Map<String, String> head) {
   }
 
   Duration deadline() {
-    return Duration.ofSeconds(Long.parseLong(said("Deadline").orElse("20")));
+    return Duration.ofSeconds(Long.parseLong(said("Deadline").orElse("40")));
   }
 
   Optional<HostCall> hostCall() {

@@ -21,6 +21,11 @@ final class AttackReport {
     this.runtime = runtime;
   }
 
+  /** Returns whether an operator asks, who may have another version of a runtime. */
+  boolean isAskedFor() {
+    return file.isPresent();
+  }
+
   /** Adds a line: runtime, attack, group, verdict, what was seen; with tabs between them. */
   void add(Attack attack, String verdict, String seen) {
     String line =

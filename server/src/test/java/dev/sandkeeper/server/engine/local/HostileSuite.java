@@ -70,6 +70,7 @@ abstract class HostileSuite {
   private static final String KEPT = EngineFixture.name();
 
   private final String runtime;
+  private final boolean gvisor;
   private final int mostAtRest;
   private final AttackReport report;
   private final AttackDifferences differences;
@@ -80,10 +81,10 @@ abstract class HostileSuite {
 
   HostileSuite(String runtime) throws IOException {
     this.runtime = runtime;
-    boolean gvisor = RuntimeKind.of(Path.of(runtime)).isGvisor();
+    gvisor = RuntimeKind.of(Path.of(runtime)).isGvisor();
     mostAtRest = gvisor ? MOST_AT_REST_ON_GVISOR : MOST_AT_REST;
     report = new AttackReport(runtime);
-    differences = AttackDifferences.of(runtime, attacks());
+    differences = AttackDifferences.of(runtime, attacks(), report.isAskedFor());
   }
 
   @BeforeAll
@@ -214,7 +215,8 @@ abstract class HostileSuite {
                       : List.of("python3", "-B", file, argument));
         };
     Optional<Terminal> terminal =
-        attack.kind() == Attack.Kind.TERMINAL
+        // A program has none on gVisor.
+        attack.kind() == Attack.Kind.TERMINAL && !gvisor
             ? Optional.of(new Terminal(24, 80, "xterm"))
             : Optional.empty();
     return new ExecutionSpec(
