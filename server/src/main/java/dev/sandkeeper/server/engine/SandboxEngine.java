@@ -54,7 +54,8 @@ public interface SandboxEngine extends AutoCloseable {
    * @param id the sandbox
    * @param generation the generation it was created with; another one is not adopted
    * @return the sandbox, or empty when it does not run or does not answer in time
-   * @throws EngineException {@code UNAVAILABLE} when the engine cannot say what runs
+   * @throws EngineException {@code UNAVAILABLE} when the engine cannot say what runs, or cannot
+   *     take it up yet
    */
   Optional<EngineSandbox> adopt(SandboxId id, long generation);
 

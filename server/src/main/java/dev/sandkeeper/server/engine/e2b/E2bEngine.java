@@ -261,7 +261,7 @@ public final class E2bEngine implements SandboxEngine {
 
   private static List<String> arguments(SandboxSpec spec) {
     return List.of(
-        Long.toString(E2bSandbox.AGENT_LIFE.toMillis()),
+        Long.toString(E2bLife.AGENT_LIFE.toMillis()),
         Integer.toString(spec.maxProcesses()),
         Integer.toString(spec.memoryMib()),
         String.join(",", spec.imports()),
@@ -430,7 +430,7 @@ public final class E2bEngine implements SandboxEngine {
     }
     SavedSandbox saved = new SavedSandbox(folder.resolve(SAVED), InstantSource.system());
     // One whose agent was never there knows nothing of what it is to begin with.
-    boolean usable = saved.begun() && !saved.left().isZero();
+    boolean usable = saved.begun() && !saved.isUnpaid();
     Optional<RemoteSandbox> found = usable ? find(place, id, generation) : Optional.empty();
     return found.map(one -> adopt(id, generation, one, folder, saved));
   }

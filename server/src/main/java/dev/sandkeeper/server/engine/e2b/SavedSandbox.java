@@ -96,6 +96,11 @@ final class SavedSandbox {
     return left.isNegative() ? Duration.ZERO : left;
   }
 
+  /** Returns whether the paid time is over. */
+  boolean isUnpaid() {
+    return left().isZero();
+  }
+
   /** Sets the paid time, from now; it is yet to be written. */
   synchronized void paid(Duration paid) {
     values.setProperty(PAID_UNTIL, clock.instant().plus(paid).toString());

@@ -3,6 +3,7 @@ package dev.sandkeeper.server.engine.e2b;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
 
 import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.EngineExecution;
@@ -94,8 +95,7 @@ class E2bAdoptTest {
     assertThat(Duration.ofNanos(System.nanoTime() - start)).isLessThan(Duration.ofSeconds(5));
     Recording after = new Recording(before.stdoutBytes().length);
     again.takeUp(List.of(new RunningExecution(counting.id(), before.told(), after)));
-    Thread.sleep(OUTAGE);
-    assertThat(after.isFinished()).isFalse();
+    await().during(OUTAGE).atMost(OUTAGE.multipliedBy(2)).until(() -> !after.isFinished());
     peer.clearFaults();
     assertThat(after.await().exitCode()).hasValue(0);
     assertThat((before.stdout() + after.stdout()).lines()).hasSize(20).endsWith("20");
@@ -147,8 +147,11 @@ class E2bAdoptTest {
         .isThrownBy(() -> adopt(first))
         .satisfies(e -> assertThat(e.kind()).isEqualTo(EngineException.Kind.UNAVAILABLE));
 
-    assertThatThrownBy(() -> SocketChannel.open(engineSocket(folder)).close())
-        .isInstanceOf(IOException.class);
+    // Closed once the thread that listens has noticed.
+    await()
+        .untilAsserted(() ->
+            assertThatThrownBy(() -> SocketChannel.open(engineSocket(folder)).close())
+                .isInstanceOf(IOException.class));
     peer.clearFaults();
     assertRuns(adopt(first));
   }

@@ -157,7 +157,7 @@ class E2bLifeTest {
     await().until(() -> asked("/connect") > 0);
     long before = asked("/connect");
 
-    Thread.sleep(3000);
+    await().pollDelay(Duration.ofSeconds(3)).until(() -> true);
 
     // Twenty milliseconds at first, half a second at most.
     assertThat(asked("/connect") - before).isBetween(3L, 15L);
