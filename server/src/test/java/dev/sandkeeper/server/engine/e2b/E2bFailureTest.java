@@ -53,15 +53,7 @@ class E2bFailureTest {
 
   @AfterEach
   void end() {
-    try {
-      peer.clearFaults();
-      engine.list().forEach(found -> engine.destroy(found.sandboxId()));
-      assertThat(peer.sandboxes()).isEmpty();
-      assertThat(peer.violations()).isEmpty();
-    } finally {
-      engine.close();
-      peer.close();
-    }
+    E2bFixture.end(peer, engine);
   }
 
   @Test

@@ -1,5 +1,7 @@
 package dev.sandkeeper.server.engine.e2b;
 
+import static org.assertj.core.api.Assertions.assertThat;
+
 import dev.sandkeeper.server.engine.Requests;
 import dev.sandkeeper.server.engine.SandboxSpec;
 import dev.sandkeeper.server.engine.e2b.E2bSettings.Calls;
@@ -69,6 +71,19 @@ final class E2bFixture {
         usual.rotationMargin(),
         startTimeout,
         maxStarting);
+  }
+
+  /** Ends everything; nothing may be left at the peer, and all that was sent has to be right. */
+  static void end(Peer peer, E2bEngine engine) {
+    try {
+      peer.clearFaults();
+      engine.list().forEach(found -> engine.destroy(found.sandboxId()));
+      assertThat(peer.sandboxes()).isEmpty();
+      assertThat(peer.violations()).isEmpty();
+    } finally {
+      engine.close();
+      peer.close();
+    }
   }
 
   /** Returns the usual sandbox, as large as those of the peer. */

@@ -51,15 +51,7 @@ class E2bLifeTest {
 
   @AfterEach
   void end() {
-    try {
-      peer.clearFaults();
-      engine.list().forEach(found -> engine.destroy(found.sandboxId()));
-      assertThat(peer.sandboxes()).isEmpty();
-      assertThat(peer.violations()).isEmpty();
-    } finally {
-      engine.close();
-      peer.close();
-    }
+    E2bFixture.end(peer, engine);
   }
 
   private EngineSandbox create() throws Exception {

@@ -41,15 +41,7 @@ class E2bStartTest {
   @AfterEach
   void end() {
     keys.set(1000);
-    try {
-      peer.clearFaults();
-      engine.list().forEach(found -> engine.destroy(found.sandboxId()));
-      assertThat(peer.sandboxes()).isEmpty();
-      assertThat(peer.violations()).isEmpty();
-    } finally {
-      engine.close();
-      peer.close();
-    }
+    E2bFixture.end(peer, engine);
   }
 
   private E2bEngine open(Duration startTimeout, int maxStarting) {

@@ -233,7 +233,7 @@ abstract class HostileSuite {
       throws Exception {
     if (attack.holds()) {
       await()
-          .atMost(PATIENCE)
+          .atMost(attack.deadline().plus(PATIENCE))
           .until(() -> recording.isFinished() || recording.stdout().contains("waiting"));
     }
     if (attack.ownSandbox()) {
