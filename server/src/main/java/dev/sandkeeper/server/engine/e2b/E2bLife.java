@@ -28,7 +28,6 @@ final class E2bLife {
 
   private static final Duration ROTATION_AGAIN = Duration.ofSeconds(30);
   private static final Duration REACH_AGAIN = Duration.ofSeconds(5);
-  private static final int MAX_DOUBLINGS = 16;
 
   private final SandboxId id;
   private final E2bEngineSettings settings;
@@ -393,12 +392,7 @@ final class E2bLife {
 
   /** Not at all at first, then twice as long each time. */
   private Duration backoff(int failures) {
-    if (failures == 0) {
-      return Duration.ZERO;
-    }
-    E2bSettings.LinkTimes times = settings.api().link();
-    Duration wait = times.firstWait().multipliedBy(1L << Math.min(failures - 1, MAX_DOUBLINGS));
-    return wait.compareTo(times.longestWait()) < 0 ? wait : times.longestWait();
+    return failures == 0 ? Duration.ZERO : settings.api().link().waitAfter(failures);
   }
 
   /**

@@ -21,8 +21,6 @@ final class E2bLink implements AutoCloseable {
   /** How long the end waits for the relay's. */
   private static final Duration CLOSE_TIME = Duration.ofSeconds(2);
 
-  private static final int MAX_DOUBLINGS = 16;
-
   private final Envd envd;
   private final Path folder;
   private final Envd.Command relay;
@@ -105,9 +103,7 @@ final class E2bLink implements AutoCloseable {
 
   /** From half of it to all of it, so that what broke together does not come back together. */
   private Duration backoff(int failures) {
-    long first = times.firstWait().toMillis();
-    long full =
-        Math.min(first << Math.min(failures - 1, MAX_DOUBLINGS), times.longestWait().toMillis());
+    long full = times.waitAfter(failures).toMillis();
     return Duration.ofMillis(full / 2 + random.nextLong(full / 2 + 1));
   }
 

@@ -101,6 +101,8 @@ public record E2bSettings(
   public record LinkTimes(
       Duration ping, Duration silence, Duration firstWait, Duration longestWait) {
 
+    private static final int MAX_DOUBLINGS = 16;
+
     /** For links over the Internet. */
     public static final LinkTimes DEFAULT =
         new LinkTimes(
@@ -116,6 +118,16 @@ public record E2bSettings(
       if (silence.compareTo(ping) <= 0) {
         throw new IllegalArgumentException("silence: " + silence + " (expected: > " + ping + ")");
       }
+    }
+
+    /**
+     * Returns the longest that is waited after so many failures in a row.
+     *
+     * @param failures 1 or more
+     */
+    Duration waitAfter(int failures) {
+      Duration wait = firstWait.multipliedBy(1L << Math.min(failures - 1, MAX_DOUBLINGS));
+      return wait.compareTo(longestWait) < 0 ? wait : longestWait;
     }
   }
 
