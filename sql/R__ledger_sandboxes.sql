@@ -5,7 +5,7 @@
 -- advisory lock (shared; a change of limits takes it alone), the sandbox, its hold, the engine's advisory lock where its places
 -- are bounded, the counters by limit and period. Every
 -- counter update repeats its guard in the WHERE, and a CHECK stands behind it. Time is always a parameter, cut to whole
--- milliseconds.
+-- milliseconds. Plans are made once, and by the indexes: to make those of a call anew takes longer than the call.
 
 SET LOCAL check_function_bodies = off;
 
@@ -17,7 +17,7 @@ CREATE OR REPLACE FUNCTION ledger_admit(
   outcome text, hold_id bigint, sandbox_id text, paid_until timestamptz, amount_nano_usd bigint,
   limit_id bigint, scope text, scope_id text, resource text, period text, remaining bigint, needed bigint, reset_time timestamptz,
   occupied int
-) LANGUAGE plpgsql VOLATILE ROWS 1 SET enable_seqscan = off AS $$
+) LANGUAGE plpgsql VOLATILE ROWS 1 SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
   v_now     timestamptz := date_trunc('milliseconds', p_now, 'UTC');
@@ -128,7 +128,7 @@ CREATE OR REPLACE FUNCTION ledger_renew(
 ) RETURNS TABLE (
   outcome text, paid_until timestamptz, limit_id bigint, scope text, scope_id text, resource text, period text, remaining bigint, needed bigint,
   reset_time timestamptz, occupied int
-) LANGUAGE plpgsql VOLATILE ROWS 1 SET enable_seqscan = off AS $$
+) LANGUAGE plpgsql VOLATILE ROWS 1 SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
   v_now     timestamptz := date_trunc('milliseconds', p_now, 'UTC');
@@ -251,7 +251,7 @@ CREATE OR REPLACE FUNCTION ledger_settle(
   p_estimated boolean, p_end_time timestamptz, p_reason text
 ) RETURNS TABLE (
   outcome text, lifetime_ms bigint, cpu_micros bigint, memory_mib_millis bigint, peak_memory_bytes bigint, cost_nano_usd bigint
-) LANGUAGE plpgsql VOLATILE ROWS 1 SET enable_seqscan = off AS $$
+) LANGUAGE plpgsql VOLATILE ROWS 1 SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
   v_end     timestamptz := date_trunc('milliseconds', p_end_time, 'UTC');

@@ -2,6 +2,7 @@ package dev.sandkeeper.server.store;
 
 import dev.sandkeeper.server.base.Transaction;
 import dev.sandkeeper.server.base.Transactions;
+import java.sql.Connection;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Function;
@@ -13,6 +14,7 @@ import org.jooq.SQLDialect;
 import org.jooq.conf.Settings;
 import org.jooq.exception.DataAccessException;
 import org.jooq.impl.DSL;
+import org.jooq.impl.DefaultConnectionProvider;
 
 /** Transactions of a PostgreSQL by jOOQ, at the database's default isolation. */
 public final class JooqTransactions implements Transactions {
@@ -46,9 +48,31 @@ public final class JooqTransactions implements Transactions {
 
   @Override
   public <T> T call(Function<Transaction, T> work) {
-    return retrying(() ->
-        context.transactionResult(
-            configuration -> work.apply(new JooqTransaction(DSL.using(configuration)))));
+    return retrying(() -> context.connectionResult(connection -> once(connection, work)));
+  }
+
+  /** Begins, runs and ends a transaction. jOOQ's own would ask for the isolation first, each time. */
+  private <T> T once(Connection connection, Function<Transaction, T> work) {
+    DefaultConnectionProvider provider = new DefaultConnectionProvider(connection);
+    // The pool takes this back when it gets the connection back.
+    provider.setAutoCommit(false);
+    try {
+      T result =
+          work.apply(new JooqTransaction(DSL.using(context.configuration().derive(provider))));
+      provider.commit();
+      return result;
+    } catch (RuntimeException | Error e) {
+      rollBack(provider, e);
+      throw e;
+    }
+  }
+
+  private static void rollBack(DefaultConnectionProvider provider, Throwable cause) {
+    try {
+      provider.rollback();
+    } catch (DataAccessException e) {
+      cause.addSuppressed(e);
+    }
   }
 
   @Override
