@@ -1,5 +1,6 @@
 -- The counters of limits. A call may decide many items at once. Their lines say which counters they touch: what is booked there
 -- for good, what the hold reserved before and what it reserves from now on. An item is granted with all its lines or with none.
+-- Counters and limits are joined by lists of their keys, too: a plan that was made while there were few could read all of them.
 
 SET LOCAL check_function_bodies = off;
 
@@ -9,7 +10,10 @@ RETURNS SETOF quota_limit LANGUAGE sql STABLE ROWS 2 AS $$
   FROM (VALUES
     ('TENANT', ''), ('ORGANISATION', p_organisation_id), ('USER', p_user_id), ('CONVERSATION', p_conversation_id),
     ('AGENT', p_agent_id)) AS k (scope, scope_id)
-  JOIN quota_limit l ON l.tenant_id = p_tenant_id AND l.scope = k.scope AND l.scope_id = k.scope_id
+  -- Apart, so that each is found by its key, in whatever a call is put.
+  CROSS JOIN LATERAL (
+    SELECT * FROM quota_limit q WHERE q.tenant_id = p_tenant_id AND q.scope = k.scope AND q.scope_id = k.scope_id OFFSET 0
+  ) AS l
 $$;
 COMMENT ON FUNCTION ledger_limits IS 'The limits of all scopes that something so attributed is in.';
 
@@ -43,7 +47,7 @@ RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
   IF EXISTS (
     SELECT FROM unnest(p_limit_id, p_period_start) AS k (limit_id, period_start)
-    JOIN quota_limit l ON l.limit_id = k.limit_id
+    JOIN quota_limit l ON l.limit_id = k.limit_id AND l.limit_id = ANY (p_limit_id)
     WHERE l.period <> 'MINUTE' AND k.period_start <> date_bin('15 minutes', k.period_start, '1970-01-01 00:00:00+00')
   ) THEN
     RAISE EXCEPTION 'ledger_open_periods: a period begins within a quarter of an hour, where segments are not split';
@@ -59,7 +63,7 @@ BEGIN
       FROM unnest(p_limit_id, p_period_start, p_booked) AS u (limit_id, period_start, booked)
       GROUP BY u.limit_id, u.period_start
     ) AS k
-    JOIN quota_limit l ON l.limit_id = k.limit_id
+    JOIN quota_limit l ON l.limit_id = k.limit_id AND l.limit_id = ANY (p_limit_id)
     CROSS JOIN LATERAL (
       SELECT CASE WHEN k.period_start > l.create_time + interval '5 minutes' THEN 0
         ELSE ledger_spent(l, k.period_start, ledger_period_end(l.period, l.zone, k.period_start)) - k.booked END AS spent
@@ -71,7 +75,7 @@ BEGIN
   )
   INSERT INTO quota_overrun (limit_id, period_start, reason, amount, record_time)
   SELECT o.limit_id, o.period_start, 'CREATED', o.excess, p_now
-  FROM opened o JOIN quota_limit l ON l.limit_id = o.limit_id
+  FROM opened o JOIN quota_limit l ON l.limit_id = o.limit_id AND l.limit_id = ANY (p_limit_id)
   WHERE o.excess > 0 AND l.enforcement = 'HARD';
 END
 $$;
@@ -88,7 +92,8 @@ BEGIN
     SELECT q.limit_id, q.period_start, t.threshold, q.spent, q.amount, p_now
     FROM unnest(p_limit_id, p_period_start) AS k (limit_id, period_start)
     JOIN quota_period q ON q.limit_id = k.limit_id AND q.period_start = k.period_start
-    JOIN quota_limit l ON l.limit_id = k.limit_id
+      AND q.limit_id = ANY (p_limit_id) AND q.period_start = ANY (p_period_start)
+    JOIN quota_limit l ON l.limit_id = k.limit_id AND l.limit_id = ANY (p_limit_id)
     CROSS JOIN unnest(l.thresholds) AS t (threshold)
     WHERE q.amount > 0 AND q.spent::numeric * 100 >= q.amount::numeric * t.threshold
     ORDER BY q.limit_id, q.period_start, t.threshold
@@ -168,7 +173,8 @@ BEGIN
     SELECT u.guarded, u.wanted, l.enforcement, q.spent + q.reserved AS used, q.amount
     FROM unnest(v_limits, v_starts, v_wanted, v_guarded) AS u (limit_id, period_start, wanted, guarded)
     JOIN quota_period q ON q.limit_id = u.limit_id AND q.period_start = u.period_start
-    JOIN quota_limit l ON l.limit_id = u.limit_id
+      AND q.limit_id = ANY (v_limits) AND q.period_start = ANY (v_starts)
+    JOIN quota_limit l ON l.limit_id = u.limit_id AND l.limit_id = ANY (v_limits)
     ORDER BY q.limit_id, q.period_start
     FOR NO KEY UPDATE OF q
   ) AS k;
@@ -180,7 +186,8 @@ BEGIN
     INTO v_room
     FROM unnest(v_limits, v_starts) AS k (limit_id, period_start)
     JOIN quota_period q ON q.limit_id = k.limit_id AND q.period_start = k.period_start
-    JOIN quota_limit l ON l.limit_id = k.limit_id;
+      AND q.limit_id = ANY (v_limits) AND q.period_start = ANY (v_starts)
+    JOIN quota_limit l ON l.limit_id = k.limit_id AND l.limit_id = ANY (v_limits);
     FOR v_item IN
       SELECT k.item, array_agg(k.limit_id) AS limits, array_agg(k.period_start) AS starts, array_agg(k.booked) AS booked,
              array_agg(k.held_before) AS held_before, array_agg(k.held_after) AS held_after, array_agg(k.guarded) AS guarded,
@@ -214,7 +221,8 @@ BEGIN
           FROM unnest(v_item.limits, v_item.starts, v_item.booked, v_item.held_before, v_item.held_after, v_item.guarded, v_item.counters)
             AS k (limit_id, period_start, booked, held_before, held_after, guarded, counter)
           JOIN quota_period q ON q.limit_id = k.limit_id AND q.period_start = k.period_start
-          JOIN quota_limit l ON l.limit_id = k.limit_id
+            AND q.limit_id = ANY (v_limits) AND q.period_start = ANY (v_starts)
+          JOIN quota_limit l ON l.limit_id = k.limit_id AND l.limit_id = ANY (v_limits)
           WHERE k.guarded AND k.booked - k.held_before + k.held_after > greatest(v_room[k.counter], 0)
           ORDER BY l.resource LIKE 'CONCURRENT%', q.period_end DESC NULLS FIRST, l.limit_id
           LIMIT 1;
@@ -246,8 +254,9 @@ BEGIN
             THEN greatest(q.excess, q.spent + k.booked + q.reserved - k.held_before - q.amount) END))
     FROM unnest(v_limits, v_starts, v_booked, v_before, v_after, v_strict)
       AS k (limit_id, period_start, booked, held_before, held_after, strict)
-    JOIN quota_limit l ON l.limit_id = k.limit_id
+    JOIN quota_limit l ON l.limit_id = k.limit_id AND l.limit_id = ANY (v_limits)
     WHERE q.limit_id = k.limit_id AND q.period_start = k.period_start
+      AND q.limit_id = ANY (v_limits) AND q.period_start = ANY (v_starts)
       AND (l.enforcement = 'SOFT' OR NOT k.strict OR k.booked - k.held_before + k.held_after <= 0
         OR q.spent + k.booked + q.reserved - k.held_before + k.held_after <= q.amount)
     RETURNING new.limit_id, new.period_start, l.enforcement, new.excess - old.excess AS growth,

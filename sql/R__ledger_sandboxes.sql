@@ -115,8 +115,12 @@ CREATE OR REPLACE FUNCTION ledger_fits(
     CROSS JOIN LATERAL ledger_lines(p_hold, p_booked_at, p_booked, parts.held_at, parts.held, 0, true, p_from) AS lines
     CROSS JOIN LATERAL unnest(lines.limits, lines.starts, lines.booked, lines.held_before, lines.held_after, lines.guarded)
       AS k (limit_id, period_start, booked, held_before, held_after, guarded)
-    JOIN quota_period q ON q.limit_id = k.limit_id AND q.period_start = k.period_start
-    JOIN quota_limit l ON l.limit_id = k.limit_id AND l.enforcement = 'HARD'
+    -- Apart, so that each is found by its key.
+    CROSS JOIN LATERAL (
+      SELECT p.spent, p.reserved, p.amount
+      FROM quota_period p JOIN quota_limit l ON l.limit_id = p.limit_id AND l.enforcement = 'HARD'
+      WHERE p.limit_id = k.limit_id AND p.period_start = k.period_start OFFSET 0
+    ) AS q
     WHERE k.guarded AND k.booked - k.held_before + k.held_after > 0
       AND q.spent + k.booked + q.reserved - k.held_before + k.held_after > q.amount)
 $$;

@@ -36,7 +36,8 @@ CREATE OR REPLACE FUNCTION ledger_spend(
   until_time timestamptz, end_reason text, limit_id bigint, scope text, scope_id text, resource text, period text,
   remaining bigint, needed bigint, reset_time timestamptz
 )
--- Whatever the plans are made for, on an empty table perhaps: each hold is found by its key.
+-- Whatever the plans are made for, on an empty table perhaps: each hold is found by its key. Where a join could as well read
+-- all of a table that is small now, a list of the keys is given besides.
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_mergejoin = off
 SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
@@ -73,7 +74,7 @@ BEGIN
       INTO v_amounts, v_versions
       FROM unnest(p_end_hold_id, p_end_amount_nano_usd, p_end_model, p_end_input_tokens, p_end_cached_input_tokens, p_end_output_tokens)
         WITH ORDINALITY AS i (hold_id, amount, model, input_tokens, cached_input_tokens, output_tokens, item)
-      LEFT JOIN hold h ON h.hold_id = i.hold_id
+      LEFT JOIN hold h ON h.hold_id = i.hold_id AND h.hold_id = ANY (p_end_hold_id)
       LEFT JOIN LATERAL llm_cost(i.model, i.input_tokens, i.cached_input_tokens, i.output_tokens, h.create_time) AS c ON i.amount IS NULL;
     END IF;
     WITH ended AS (
@@ -91,7 +92,7 @@ BEGIN
       ) AS i
       -- Said so that no index but that of the ids can be taken, which finds one; others find all that is open, or all that a
       -- tenant ever had, which looks as cheap while there is little.
-      WHERE h.hold_id = i.hold_id AND h.kind = 'LLM' AND h.end_time IS NULL
+      WHERE h.hold_id = i.hold_id AND h.hold_id = ANY (p_end_hold_id) AND h.kind = 'LLM' AND h.end_time IS NULL
         AND h.tenant_id IS NOT DISTINCT FROM p_end_tenant_id[i.item]
         AND (p_end_agent_id[i.item] IS NULL OR h.agent_id = p_end_agent_id[i.item])
       RETURNING i.item, h.hold_id, h.tenant_id, h.organisation_id, h.user_id, h.conversation_id, h.path, h.agent_id, h.task_id,
@@ -136,7 +137,7 @@ BEGIN
                NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::bigint, NULL::timestamptz
         FROM unnest(p_end_tenant_id, p_end_agent_id, p_end_hold_id, v_amounts, p_end_release)
           WITH ORDINALITY AS i (tenant_id, agent_id, hold_id, amount, release, item)
-        LEFT JOIN hold h ON h.hold_id = i.hold_id AND h.kind = 'LLM'
+        LEFT JOIN hold h ON h.hold_id = i.hold_id AND h.hold_id = ANY (p_end_hold_id) AND h.kind = 'LLM'
           AND h.tenant_id IS NOT DISTINCT FROM i.tenant_id AND (i.agent_id IS NULL OR i.agent_id = h.agent_id)
         WHERE i.item <> ALL (v_ended);
     END IF;
@@ -228,7 +229,7 @@ BEGIN
   END LOOP;
   IF v_refused <> '{}' THEN
     DELETE FROM hold h USING unnest(v_items, v_holds) AS k (item, hold_id)
-    WHERE k.item = ANY (v_refused) AND h.hold_id = k.hold_id;
+    WHERE k.item = ANY (v_refused) AND h.hold_id = k.hold_id AND h.hold_id = ANY (v_holds);
   END IF;
 
   IF cardinality(p_request_id) > 0 THEN
@@ -248,6 +249,7 @@ BEGIN
                NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::bigint, NULL::timestamptz
         FROM unnest(p_tenant_id, p_request_id) WITH ORDINALITY AS i (tenant_id, request_id, item)
         LEFT JOIN hold h ON h.tenant_id = i.tenant_id AND h.request_id = i.request_id
+          AND h.tenant_id = ANY (p_tenant_id) AND h.request_id = ANY (p_request_id)
         WHERE i.item + v_endings <> ALL (v_items)
           -- One whose equal in the same batch was refused has no row: it is asked again.
           AND (h.hold_id IS NOT NULL OR v_amounts[i.item] IS NULL);

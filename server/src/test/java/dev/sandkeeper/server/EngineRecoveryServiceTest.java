@@ -83,4 +83,31 @@ final class EngineRecoveryServiceTest {
             assertThat(server.admin().pause(sandbox.getSandboxId()).getState())
                 .isEqualTo(SandboxState.SANDBOX_STATE_PAUSED));
   }
+
+  @Test
+  void databaseThatFailsWhileSandboxesAreTakenUpCostsNone() throws Exception {
+    String sandbox = server.admin().create().getSandboxId();
+    server.admin().shell(sandbox, "echo kept > file");
+    server
+        .database()
+        .ownerContext()
+        .execute(
+            "create function go_down() returns trigger language plpgsql as $$"
+                + " begin raise exception using errcode = 'admin_shutdown'; end $$;"
+                + " create trigger go_down before update on execution"
+                + " execute function go_down()");
+    try {
+      server.restart();
+      assertThatThrownBy(() -> server.admin().pause(sandbox))
+          .isInstanceOf(StatusRuntimeException.class);
+      // Longer than the sweeps are apart.
+      TimeUnit.SECONDS.sleep(1);
+    } finally {
+      server.database().ownerContext().execute("drop function go_down cascade");
+    }
+
+    Awaitility.await()
+        .ignoreExceptions()
+        .until(() -> Caller.stdout(server.admin().shell(sandbox, "cat file")), "kept\n"::equals);
+  }
 }

@@ -21,6 +21,7 @@ final class Rows {
           FileTransfer.down(),
           new SlowReaderMemory(),
           new ServeStart(),
+          new CallAlone(),
           new E2bCreateOverhead(),
           new E2bExecOverhead(),
           LedgerPairs.hot("ledger_hot_32", 32, List.of(), 0.6),

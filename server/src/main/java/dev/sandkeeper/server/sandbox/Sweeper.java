@@ -17,6 +17,7 @@ import dev.sandkeeper.server.telemetry.LogKeys;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
@@ -60,8 +61,11 @@ public final class Sweeper {
   private final Instruments instruments;
   private final Strays strays;
 
-  /** Those that could not be taken up at the start, as their engine could not be asked. */
+  /** Those that could not be taken up yet, as their engine or the database could not be asked. */
   private final Set<SandboxId> waiting = ConcurrentHashMap.newKeySet();
+
+  /** Those of them that their engine has taken up. */
+  private final Map<SandboxId, EngineSandbox> adopted = new ConcurrentHashMap<>();
 
   private final ReentrantLock sweeping = new ReentrantLock();
 
@@ -146,18 +150,32 @@ public final class Sweeper {
   }
 
   private void adoptOrSettle(Sandbox sandbox) {
-    Instant now = clock.now();
-    Optional<EngineSandbox> running =
-        now.isBefore(sandbox.paidUntil()) ? adopt(sandbox) : Optional.empty();
-    if (running.isEmpty()) {
-      settleGone(sandbox, EndReason.ORPHANED);
-      return;
+    Optional<EngineSandbox> running = Optional.ofNullable(adopted.remove(sandbox.sandboxId()));
+    if (!clock.now().isBefore(sandbox.paidUntil())) {
+      running = Optional.empty();
+    } else if (running.isEmpty()) {
+      running = adopt(sandbox);
     }
-    SandboxNetwork.open(gateway, sandbox, running.get());
-    LiveSandbox adopted = new LiveSandbox(sandbox, running.get(), clock);
-    listener.join().takeUpExecutions(adopted);
-    live.add(adopted);
-    leaseKeeper.keep(adopted);
+    if (running.isPresent()) {
+      takeUp(sandbox, running.get());
+    } else {
+      settleGone(sandbox, EndReason.ORPHANED);
+    }
+  }
+
+  /** What it needs of the database comes first: where that fails, the next sweeps go on here. */
+  private void takeUp(Sandbox sandbox, EngineSandbox engineSandbox) {
+    LiveSandbox taken = new LiveSandbox(sandbox, engineSandbox, clock);
+    try {
+      listener.join().takeUpExecutions(taken);
+    } catch (SandkeeperException e) {
+      adopted.put(sandbox.sandboxId(), engineSandbox);
+      waiting.add(sandbox.sandboxId());
+      throw e;
+    }
+    SandboxNetwork.open(gateway, sandbox, engineSandbox);
+    live.add(taken);
+    leaseKeeper.keep(taken);
     logger.atInfo().addKeyValue(LogKeys.SANDBOX, sandbox.sandboxId()).log("Sandbox adopted");
   }
 
@@ -210,6 +228,7 @@ public final class Sweeper {
     List<Sandbox> owned = repository.liveOn(settings.nodeId());
     Set<SandboxId> ids = owned.stream().map(Sandbox::sandboxId).collect(Collectors.toSet());
     waiting.retainAll(ids);
+    adopted.keySet().retainAll(ids);
     for (LiveSandbox sandbox : running) {
       if (!ids.contains(sandbox.id()) && !sandbox.ending()) {
         guarded("fenced " + sandbox.id(), () -> letGo(sandbox));

@@ -51,7 +51,11 @@ final class Books {
   private final IdGenerator ids = new IdGenerator(new Random());
 
   Books(DatabaseExtension database) {
-    transactions = database.transactions();
+    this(database.transactions());
+  }
+
+  Books(JooqTransactions transactions) {
+    this.transactions = transactions;
     ledger = new Ledger(LedgerRepositories.ledger(transactions), SETTINGS);
     limits = new Limits(LedgerRepositories.limits(transactions));
     prices = new Prices(LedgerRepositories.prices(transactions), SETTINGS);

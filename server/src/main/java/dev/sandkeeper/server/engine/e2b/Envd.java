@@ -168,8 +168,8 @@ final class Envd {
   }
 
   /** From now on {@link #openInput} makes one call for each piece: see {@link HttpCalls}. */
-  void holdsStreams() {
-    http.holdsStreams();
+  void giveUpStreams() {
+    http.giveUpStreams();
   }
 
   /** Writes to a process's standard input; returns once the process has room for all of it. */

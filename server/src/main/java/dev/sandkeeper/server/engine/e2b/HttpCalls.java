@@ -74,7 +74,7 @@ final class HttpCalls implements AutoCloseable {
   }
 
   /** Says that it does not: something on the way waits for the whole of it, or takes none. */
-  void holdsStreams() {
+  void giveUpStreams() {
     passesStreams = false;
   }
 

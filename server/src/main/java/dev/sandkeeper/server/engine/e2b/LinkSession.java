@@ -202,7 +202,7 @@ final class LinkSession {
 
   private void inputBroke(E2bException reason) {
     if (!answered && reason.kind() == E2bException.Kind.REFUSED) {
-      envd.holdsStreams();
+      envd.giveUpStreams();
     }
     breakUp(reason);
   }
@@ -218,7 +218,7 @@ final class LinkSession {
           return;
         }
         if (heldFor(times.ping()) && !answered) {
-          envd.holdsStreams();
+          envd.giveUpStreams();
           breakUp(E2bException.broken("the link broke: what is sent does not get there"));
           return;
         }

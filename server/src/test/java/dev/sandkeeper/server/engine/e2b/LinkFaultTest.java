@@ -117,7 +117,7 @@ final class LinkFaultTest {
 
   @Test
   void nothingIsLostWithoutStreams() throws Exception {
-    fixture.http.holdsStreams();
+    fixture.http.giveUpStreams();
     begin();
     assertWhole();
     assertThat(starts()).isEqualTo(2);
@@ -187,16 +187,21 @@ final class LinkFaultTest {
     assertThat(fixture.http.passesStreams()).isTrue();
   }
 
+  /** A status of 0 is none. */
+  private void failNext(String path, int times, String kind, int status) {
+    if (status == 0) {
+      fixture.peer.fault(kind, path, "times", times);
+    } else {
+      fixture.peer.fault(kind, path, "times", times, "status", status);
+    }
+  }
+
   @ParameterizedTest
   @CsvSource({"drop_request, 0", "status, 500", "status, 429", "status, 502"})
   void nothingIsLostByStreamsUpThatFail(String kind, int status) throws Exception {
     begin();
     awaitOutput();
-    if (status == 0) {
-      fixture.peer.fault(kind, STREAM, "times", 5);
-    } else {
-      fixture.peer.fault(kind, STREAM, "times", 5, "status", status);
-    }
+    failNext(STREAM, 5, kind, status);
     fixture.peer.fault("cut_now", STREAM);
 
     assertWhole();
@@ -207,14 +212,12 @@ final class LinkFaultTest {
   @ParameterizedTest
   @CsvSource({"drop_request, 0", "drop_answer, 0", "status, 500", "status, 429"})
   void nothingIsLostByCallsThatFail(String kind, int status) throws Exception {
-    fixture.http.holdsStreams();
+    fixture.http.giveUpStreams();
     begin();
     awaitOutput();
-    if (status == 0) {
-      fixture.peer.fault(kind, PIECE, "times", 5);
-    } else {
-      fixture.peer.fault(kind, PIECE, "times", 5, "status", status);
-      fixture.peer.fault(kind, START, "times", 2, "status", status);
+    failNext(PIECE, 5, kind, status);
+    if (status != 0) {
+      failNext(START, 2, kind, status);
     }
 
     assertWhole();
