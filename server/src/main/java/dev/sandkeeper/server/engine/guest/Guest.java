@@ -2,7 +2,7 @@ package dev.sandkeeper.server.engine.guest;
 
 import java.util.Map;
 
-/** What is fixed inside every sandbox; {@code agent.py} holds the same. */
+/** What is fixed inside every sandbox; the agent holds the same. */
 public final class Guest {
 
   /** User and group id of the agent. */

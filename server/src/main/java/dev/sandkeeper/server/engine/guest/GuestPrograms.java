@@ -17,6 +17,15 @@ public final class GuestPrograms {
   public static final List<String> PYTHON =
       List.of(
           "agent",
+          "sandkeeper_wire",
+          "sandkeeper_processes",
+          "sandkeeper_streams",
+          "sandkeeper_executions",
+          "sandkeeper_commands",
+          "sandkeeper_contexts",
+          "sandkeeper_files",
+          "sandkeeper_python",
+          "sandkeeper_languages",
           "sandkeeper_cells",
           "sandkeeper_zygote",
           "sandkeeper_archives",

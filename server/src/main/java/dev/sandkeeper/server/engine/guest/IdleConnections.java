@@ -9,7 +9,7 @@ import java.util.Optional;
 /** Connections over which a supervisor waits for its next execution, by what it runs. */
 final class IdleConnections implements AutoCloseable {
 
-  /** As many wait for the same; {@code agent.py} holds the same, as {@code IDLE_LAUNCHERS}. */
+  /** As many wait for the same; the agent holds the same, as {@code IDLE_LAUNCHERS}. */
   private static final int MOST = 2;
 
   // Guarded by this.

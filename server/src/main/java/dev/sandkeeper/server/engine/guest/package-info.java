@@ -4,7 +4,8 @@
  *
  * <p>Imports {@code server.base} and {@code server.engine}; used by the engines whose sandboxes
  * have the agent in them, through {@link dev.sandkeeper.server.engine.guest.GuestSandbox}. The
- * other half of what is here is the agent, {@code agent.py} among the resources.
+ * other half of what is here is the agent, among the resources: {@code agent.py}, whose head says
+ * which modules it has.
  */
 @NullMarked
 package dev.sandkeeper.server.engine.guest;

@@ -53,6 +53,14 @@ final class Skeleton {
   /** Pages of manuals, by far the most of what is in {@code /etc/alternatives}. */
   private static final String NOT_COPIED = ".gz";
 
+  /** Takes paths of sources, each with its path inside before it. */
+  private static final String COMPILE =
+      """
+      import py_compile, sys
+      for inside, source in zip(sys.argv[1::2], sys.argv[2::2]):
+          py_compile.compile(source, source + "c", inside, doraise=True)
+      """;
+
   private static final int COMPILE_SECONDS = 20;
 
   private final Path folder;
@@ -95,11 +103,7 @@ final class Skeleton {
       }
       writeEtc(folder.resolve("etc"), host.resolve("etc"));
       Path programs = folder.resolve("opt/sandkeeper");
-      List<String> inside = new ArrayList<>();
-      for (String name : GuestPrograms.PYTHON) {
-        inside.add(writePython(programs, name, python));
-      }
-      List<String> agent = List.of(python, "-I", "-S", inside.getFirst());
+      List<String> agent = List.of(python, "-I", "-S", writePython(programs, python));
       for (Map.Entry<String, byte[]> file : GuestPrograms.contexts().entrySet()) {
         Files.write(programs.resolve(file.getKey()), file.getValue());
       }
@@ -201,19 +205,23 @@ final class Skeleton {
   }
 
   /**
-   * Puts a program or module in place, compiled if the host's Python can: for the agent that saves
-   * 20 ms per start.
+   * Puts the agent and its modules in place, compiled if the host's Python can: that saves 20 ms
+   * per start. One process compiles them all, as Python takes longer to start than for that.
    *
-   * @return its path inside
+   * @return the agent's path inside
    */
-  private static String writePython(Path folder, String name, String python) throws IOException {
-    Path source = folder.resolve(name + ".py");
-    String inside = GuestPrograms.FOLDER + "/" + name + ".py";
-    Files.write(source, GuestPrograms.python(name));
-    String compile = "import py_compile, sys; py_compile.compile(*sys.argv[1:], doraise=True)";
+  private static String writePython(Path folder, String python) throws IOException {
+    List<String> command = new ArrayList<>(List.of(python, "-I", "-S", "-c", COMPILE));
+    List<Path> sources = new ArrayList<>();
+    for (String name : GuestPrograms.PYTHON) {
+      Path source = folder.resolve(name + ".py");
+      Files.write(source, GuestPrograms.python(name));
+      sources.add(source);
+      command.addAll(List.of(inside(source), source.toString()));
+    }
+    String agent = inside(sources.getFirst());
     Process process =
-        new ProcessBuilder(
-                python, "-I", "-S", "-c", compile, source.toString(), source + "c", inside)
+        new ProcessBuilder(command)
             .redirectErrorStream(true)
             .redirectOutput(ProcessBuilder.Redirect.DISCARD)
             .start();
@@ -222,13 +230,19 @@ final class Skeleton {
         process.destroyForcibly();
       } else if (process.exitValue() == 0) {
         // An import would take the source where both are.
-        Files.delete(source);
-        return inside + "c";
+        for (Path source : sources) {
+          Files.delete(source);
+        }
+        return agent + "c";
       }
     } catch (InterruptedException e) {
       process.destroyForcibly();
       Thread.currentThread().interrupt();
     }
-    return inside;
+    return agent;
+  }
+
+  private static String inside(Path source) {
+    return GuestPrograms.FOLDER + "/" + source.getFileName();
   }
 }

@@ -15,6 +15,9 @@ import errno
 import os
 import select
 
+from sandkeeper_processes import drop_capabilities, keep_only
+from sandkeeper_wire import FAULT, STARTED, Gone, dial, pack
+
 # The engine lets through fewer.
 MAX_LINKS = 1024
 CHUNK_BYTES = 64 * 1024
@@ -29,14 +32,14 @@ ADDRESSES = (
 NAME_PARTS = 3
 
 
-def relay(agent, names_fd):
+def relay(names_fd):
     """The life of the relay."""
     signal.set_wakeup_fd(-1)
-    agent.keep_only(names_fd)
-    agent.drop_capabilities()
+    keep_only(names_fd)
+    drop_capabilities()
     names = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, names_fd)
     names.setblocking(False)
-    links = Links(agent)
+    links = Links()
     links.poller.register(names_fd, select.EPOLLIN)
     while True:
         for fd, events in links.poller.poll():
@@ -144,8 +147,7 @@ class Link:
 class Links:
     """The open connections, by the descriptors of their two ends."""
 
-    def __init__(self, agent):
-        self.agent = agent
+    def __init__(self):
         self.poller = select.epoll()
         self.by_fd = {}
 
@@ -155,8 +157,8 @@ class Links:
         if len(parts) != NAME_PARTS or len(self.by_fd) >= 2 * MAX_LINKS:
             return
         try:
-            link = Link(self.agent.dial(b"port", name), int(parts[-1]))
-        except (OSError, ValueError, self.agent.Gone):
+            link = Link(dial(b"port", name), int(parts[-1]))
+        except (OSError, ValueError, Gone):
             return
         self.go_on(link, self.try_connect)
 
@@ -180,7 +182,7 @@ class Links:
                 self.close(link)
             elif link.program is not None:
                 self.watch(link)
-        except (OSError, self.agent.Gone):
+        except (OSError, Gone):
             self.close(link)
 
     def try_connect(self, link):
@@ -202,12 +204,12 @@ class Links:
             self.unwatch(link)
             self.try_connect(link)
         else:
-            link.channel.send(self.agent.FAULT, 0, self.agent.pack(os.strerror(code).encode()))
+            link.channel.send(FAULT, 0, pack(os.strerror(code).encode()))
             self.close(link)
 
     def begin(self, link):
         link.program.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        link.channel.send(self.agent.STARTED)
+        link.channel.send(STARTED)
         link.inward = Direction(link.engine, link.program)
         link.outward = Direction(link.program, link.engine)
 

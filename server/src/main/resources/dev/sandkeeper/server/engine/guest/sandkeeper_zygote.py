@@ -23,6 +23,11 @@ import struct
 import sys
 import time
 
+from sandkeeper_contexts import supervise_context
+from sandkeeper_processes import fork_child, keep_only, log
+from sandkeeper_python import load_cell_modules
+from sandkeeper_wire import wait_for
+
 # How often the zygote may end before it has forked anything.
 MAX_FAILURES = 3
 # How long process 1 does nothing else than wait for a fork.
@@ -34,8 +39,7 @@ THREADS = b"_NUM_THREADS"
 class Zygote:
     """The zygote and the spare supervisor, as process 1 sees them."""
 
-    def __init__(self, agent, driver, settings):
-        self.agent = agent
+    def __init__(self, driver, settings):
         self.driver = driver
         self.settings = settings
         self.pid = None
@@ -59,9 +63,7 @@ class Zygote:
         ours.setblocking(False)
         fd = theirs.detach()
         try:
-            self.pid = self.agent.fork_child(
-                lambda: live(self.agent, fd, self.driver, self.settings)
-            )
+            self.pid = fork_child(lambda: live(fd, self.driver, self.settings))
         finally:
             os.close(fd)
         self.orders = ours
@@ -106,12 +108,12 @@ class Zygote:
         fd = self.news_fd()
         if fd >= 0 and self.is_loaded:
             deadline = time.monotonic() + FORK_SECONDS
-            if self.agent.wait_for(fd, select.POLLIN, deadline):
+            if wait_for(fd, select.POLLIN, deadline):
                 self.hear()
         if self.spare_pid is None:
             return None
         # It says nothing more, so it has hung up: it may have ended before it was heard.
-        if self.agent.wait_for(self.spare.fileno(), select.POLLIN, 0):
+        if wait_for(self.spare.fileno(), select.POLLIN, 0):
             self.drop_spare()
             return None
         taken = self.spare_pid, self.spare
@@ -121,7 +123,7 @@ class Zygote:
     def ended(self, pid):
         """A child of process 1 has ended."""
         if pid == self.pid:
-            self.agent.log("the zygote ended")
+            log("the zygote ended")
             self.pid = None
             self.orders.close()
             self.failures += 1
@@ -133,19 +135,19 @@ class Zygote:
         self.spare, self.spare_pid = None, None
 
 
-def live(agent, orders_fd, driver, settings):
+def live(orders_fd, driver, settings):
     """The life of the zygote: loads the modules, then forks a spare supervisor for each order."""
-    agent.keep_only(orders_fd)
+    keep_only(orders_fd)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     orders = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=orders_fd)
     before_kib = peak_kib()
-    load(agent, settings)
+    load(settings)
 
     def supervise(names_fd):
         # A fork begins with what it shares as its peak.
         settings.preloaded_bytes = max(0, peak_kib() - before_kib) * 1024
-        agent.supervise_context(names_fd, driver, settings, is_spare=True)
+        supervise_context(names_fd, driver, settings, is_spare=True)
 
     while True:
         order, rights, _, _ = orders.recvmsg(32, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
@@ -154,10 +156,10 @@ def live(agent, orders_fd, driver, settings):
         (names_fd,) = struct.unpack("=i", rights[0][2])
         try:
             # Its parent ends at once, so that process 1 becomes it: a context outlives the zygote.
-            between = agent.fork_child(lambda: agent.fork_child(lambda: supervise(names_fd)))
+            between = fork_child(lambda: fork_child(lambda: supervise(names_fd)))
             os.waitpid(between, 0)
         except OSError as error:
-            agent.log("zygote: %s" % error)
+            log("zygote: %s" % error)
         finally:
             os.close(names_fd)
 
@@ -166,11 +168,11 @@ def peak_kib():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def load(agent, settings):
+def load(settings):
     """Loads what every cell needs and the template's modules, but for those that are not there."""
     import site
 
-    agent.load_cell_modules()
+    load_cell_modules()
     for name, value in settings.environment.items():
         if name.endswith(THREADS) and value.isdigit():
             os.environb[name] = value
@@ -182,7 +184,7 @@ def load(agent, settings):
         try:
             __import__(name)
         except BaseException as error:
-            agent.log("%s is not loaded ahead: %s: %s" % (name, type(error).__name__, error))
+            log("%s is not loaded ahead: %s: %s" % (name, type(error).__name__, error))
     sys.path[:] = path
     sys.stdout, sys.stderr = streams
     # What is collected later is what came later: looking at the rest would copy it.

@@ -154,6 +154,14 @@ class LocalEngineZygoteTest {
   }
 
   @Test
+  void codeFindsNoModuleOfTheAgent() throws Exception {
+    String found = "import sys\n[name for name in sys.modules if 'sandkeeper' in name]";
+
+    assertThat(run(context(), found).results()).containsEntry("text/plain", "[]");
+    assertThat(run(loadedContext(), found).results()).containsEntry("text/plain", "[]");
+  }
+
+  @Test
   void contextsShareNeitherRandomNumbersNorWhatTheyChange() throws Exception {
     String one = loadedContext();
     String numbers = "import numpy, random\n(random.random(), float(numpy.random.random()))";

@@ -2,8 +2,12 @@ package dev.sandkeeper.server.engine.local;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.sandkeeper.server.engine.guest.GuestPrograms;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -25,6 +29,12 @@ class SkeletonTest {
     Files.createSymbolicLink(host.resolve("bin"), Path.of("usr/bin"));
     Files.createDirectories(host.resolve("lib64"));
     return host;
+  }
+
+  private static List<Path> programs(Skeleton skeleton, String ending) throws IOException {
+    try (Stream<Path> files = Files.list(skeleton.folder().resolve("opt/sandkeeper"))) {
+      return files.filter(file -> file.toString().endsWith(ending)).toList();
+    }
   }
 
   @Test
@@ -52,12 +62,15 @@ class SkeletonTest {
 
   @Test
   void agentIsCompiledWhereThatWorksAndTakenAsItIsElsewhere() throws Exception {
-    assertThat(Skeleton.build(folder.resolve("one"), host(), "/usr/bin/python3").agentArguments())
+    Skeleton compiled = Skeleton.build(folder.resolve("one"), host(), "/usr/bin/python3");
+    assertThat(compiled.agentArguments())
         .containsExactly("/usr/bin/python3", "-I", "-S", "/opt/sandkeeper/agent.pyc");
-    assertThat(
-            Skeleton.build(folder.resolve("two"), folder.resolve("host"), "/bin/false")
-                .agentArguments())
-        .endsWith("/opt/sandkeeper/agent.py");
+    assertThat(programs(compiled, ".pyc")).hasSameSizeAs(GuestPrograms.PYTHON);
+    assertThat(programs(compiled, ".py")).isEmpty();
+
+    Skeleton asItIs = Skeleton.build(folder.resolve("two"), folder.resolve("host"), "/bin/false");
+    assertThat(asItIs.agentArguments()).endsWith("/opt/sandkeeper/agent.py");
+    assertThat(programs(asItIs, ".py")).hasSameSizeAs(GuestPrograms.PYTHON);
   }
 
   @Test
