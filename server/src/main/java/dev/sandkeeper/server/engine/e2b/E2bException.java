@@ -89,6 +89,14 @@ final class E2bException extends RuntimeException {
     return new E2bException(Kind.BROKEN, 200, "", null, true, message, null);
   }
 
+  /** Returns the same, of a call an earlier try of which may have done what was asked for. */
+  E2bException mayBeDoneAfterAll() {
+    return mayBeDone
+        ? this
+        : new E2bException(
+            kind, status, errorCode, retryAfter, true, String.valueOf(getMessage()), this);
+  }
+
   /** Returns what kind of failure it is. */
   Kind kind() {
     return kind;

@@ -56,7 +56,7 @@ final class E2bLife {
   private enum Doubt {
     /** There is none. */
     NONE,
-    /** It was not taken, as far as the last try tells. */
+    /** It was not taken, as far as its tries tell. */
     HARDLY_RUNS,
     /** It may run there, at the price of running. */
     MAY_RUN

@@ -112,6 +112,22 @@ class E2bLifeTest {
   }
 
   @Test
+  void whatTheFirstOfSeveralTriesMayHaveResumedIsNotSaidToBePaused() throws Exception {
+    EngineSandbox sandbox = create();
+    sandbox.pause();
+    peer.fault("drop_answer", CONNECT);
+    peer.fault("status", CONNECT, "status", 503, "times", TRIES - 1);
+    peer.fault("status", PAUSE, "status", 503, "times", TRIES);
+    assertFails(sandbox::resume);
+    assertThat(there().path("state").asText()).isEqualTo("running");
+
+    assertFails(sandbox::pause);
+    sandbox.pause();
+
+    assertThat(there().path("state").asText()).isEqualTo("paused");
+  }
+
+  @Test
   void aPausedSandboxStaysSoWhileE2bTakesNoCalls() throws Exception {
     EngineSandbox sandbox = create();
     sandbox.pause();
