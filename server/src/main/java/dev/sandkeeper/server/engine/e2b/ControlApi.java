@@ -21,6 +21,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
 import java.util.random.RandomGenerator;
@@ -89,8 +90,9 @@ final class ControlApi {
    */
   Session create(NewSandbox sandbox) {
     String what = "POST /sandboxes";
-    AggregatedHttpResponse answer =
-        send(what, post("/sandboxes", sandbox.json()), ControlApi::isCertainlyNotDone);
+    Supplier<Request> request =
+        lasting(what, sandbox.timeout(), left -> post("/sandboxes", sandbox.json(left)));
+    AggregatedHttpResponse answer = send(what, request, ControlApi::isCertainlyNotDone);
     return read(what, answer, json -> session(json, false));
   }
 
@@ -102,8 +104,8 @@ final class ControlApi {
    */
   Session connect(String sandboxId, Duration timeout) {
     String path = path(sandboxId, "/connect");
-    JsonNode body = Json.object().put("timeout", seconds(timeout));
-    AggregatedHttpResponse answer = send("POST " + path, post(path, body), ControlApi::isPassing);
+    AggregatedHttpResponse answer =
+        send("POST " + path, lasting(path, timeout), ControlApi::isPassing);
     boolean resumed = answer.status().equals(HttpStatus.CREATED);
     return read("POST " + path, answer, json -> session(json, resumed));
   }
@@ -193,8 +195,7 @@ final class ControlApi {
   /** Sets after how long from now E2B ends a sandbox by itself; may be sooner than it was. */
   void timeout(String sandboxId, Duration timeout) {
     String path = path(sandboxId, "/timeout");
-    JsonNode body = Json.object().put("timeout", seconds(timeout));
-    send("POST " + path, post(path, body), ControlApi::isPassing);
+    send("POST " + path, lasting(path, timeout), ControlApi::isPassing);
   }
 
   /**
@@ -243,7 +244,34 @@ final class ControlApi {
   private record Request(RequestHeaders headers, HttpData body) {}
 
   private AggregatedHttpResponse send(String what, Request request, Predicate<E2bException> safe) {
-    return new Retries(calls, whole, random).run(what, time -> once(what, request, time), safe);
+    return send(what, () -> request, safe);
+  }
+
+  private AggregatedHttpResponse send(
+      String what, Supplier<Request> request, Predicate<E2bException> safe) {
+    return new Retries(calls, whole, random)
+        .run(what, time -> once(what, request.get(), time), safe);
+  }
+
+  private static Supplier<Request> lasting(String path, Duration timeout) {
+    return lasting(
+        "POST " + path, timeout, left -> post(path, Json.object().put("timeout", seconds(left))));
+  }
+
+  /**
+   * Makes a request for a time that begins now. E2B counts from when it takes a request, so each
+   * further try asks for what is left by then: else a late one would outlast what is paid.
+   */
+  private static Supplier<Request> lasting(
+      String what, Duration timeout, Function<Duration, Request> request) {
+    long begin = System.nanoTime();
+    return () -> {
+      Duration left = timeout.minusNanos(System.nanoTime() - begin);
+      if (!left.isPositive()) {
+        throw E2bException.tooLate(what + ": the time that it asks for is over");
+      }
+      return request.apply(left);
+    };
   }
 
   private AggregatedHttpResponse once(String what, Request request, Duration time) {

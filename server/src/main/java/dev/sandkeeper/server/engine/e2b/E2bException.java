@@ -84,6 +84,11 @@ final class E2bException extends RuntimeException {
     return new E2bException(Kind.UNAUTHENTICATED, 0, "", null, false, message, null);
   }
 
+  /** Makes the failure for a request that is not made as it would come too late. */
+  static E2bException tooLate(String message) {
+    return new E2bException(Kind.REFUSED, 0, "", null, false, message, null);
+  }
+
   /** Makes the failure for a stream that broke off or is not as documented. */
   static E2bException broken(String message) {
     return new E2bException(Kind.BROKEN, 200, "", null, true, message, null);

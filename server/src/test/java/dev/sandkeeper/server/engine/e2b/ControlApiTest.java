@@ -10,6 +10,7 @@ import java.net.URI;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.Map;
@@ -327,6 +328,39 @@ final class ControlApiTest {
     long begin = System.nanoTime();
     api.timeout("i1", Duration.ofSeconds(5));
     assertThat(Duration.ofNanos(System.nanoTime() - begin)).isGreaterThan(Duration.ofSeconds(1));
+  }
+
+  // What E2B keeps a sandbox for it counts from when it takes the request.
+  @ParameterizedTest
+  @ValueSource(strings = {"create", "connect", "timeout"})
+  void aFurtherTryAsksForWhatIsLeftOfTheTime(String call) throws Exception {
+    answer(429, "{\"code\":429,\"message\":\"Rate\"}", "Retry-After: 3");
+    answer(201, SESSION);
+    Duration paid = Duration.ofSeconds(5);
+
+    switch (call) {
+      case "create" ->
+          api.create(new NewSandbox("base", paid, Map.of(), Map.of(), false, false, false));
+      case "connect" -> api.connect("i1", paid);
+      default -> api.timeout("i1", paid);
+    }
+
+    List<Long> asked = new ArrayList<>();
+    for (StubServer.Request request : server.requests()) {
+      asked.add(Json.number(Json.parse(request.body()), "timeout"));
+    }
+    assertThat(asked).containsExactly(5L, 2L);
+  }
+
+  @Test
+  void aTryThatWouldComeTooLateIsNotMade() {
+    answer(429, "{\"code\":429,\"message\":\"Rate\"}", "Retry-After: 2");
+
+    E2bException failure = failure(() -> api.timeout("i1", Duration.ofSeconds(1)));
+
+    assertThat(failure.kind()).isEqualTo(E2bException.Kind.REFUSED);
+    assertThat(failure.mayBeDone()).isFalse();
+    assertThat(server.requests()).hasSize(1);
   }
 
   @Test
