@@ -130,7 +130,10 @@ final class ControlApi {
       String what = "GET /v2/sandboxes";
       AggregatedHttpResponse answer =
           send(what, get("/v2/sandboxes", query.build()), ControlApi::isPassing);
-      found.addAll(read(what, answer, json -> items(json, RemoteSandbox::read)));
+      // One that E2B should not have listed is nobody's to use or to end.
+      read(what, answer, json -> items(json, RemoteSandbox::read)).stream()
+          .filter(one -> one.metadata().entrySet().containsAll(metadata.entrySet()))
+          .forEach(found::add);
       token = Optional.ofNullable(answer.headers().get("x-next-token")).orElse("");
       if (token.isEmpty()) {
         return List.copyOf(found);

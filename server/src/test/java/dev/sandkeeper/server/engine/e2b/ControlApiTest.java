@@ -47,6 +47,8 @@ final class ControlApiTest {
        "endAt":"2026-11-29T10:05:00+01:00","cpuCount":2,"memoryMB":512,"diskSizeMB":10240,
        "state":"%s","envdVersion":"0.6.13","metadata":{"k":"v"}}
       """;
+  private static final String LABELLED =
+      LISTED.replace("{\"k\":\"v\"}", "{\"a\":\"b c\",\"d\":\"&\"}");
   private static final NewSandbox SANDBOX =
       new NewSandbox(
           "base", Duration.ofMinutes(5), Map.of("k", "v"), Map.of("A", "b"), false, false, true);
@@ -157,8 +159,8 @@ final class ControlApiTest {
 
   @Test
   void listReadsAllPages() {
-    answer(200, "[" + LISTED.formatted("i1", "running") + "]", "X-Next-Token: p/2=");
-    answer(200, "[" + LISTED.formatted("i2", "paused") + "]");
+    answer(200, "[" + LABELLED.formatted("i1", "running") + "]", "X-Next-Token: p/2=");
+    answer(200, "[" + LABELLED.formatted("i2", "paused") + "]");
 
     List<RemoteSandbox> found = api.list(Map.of("a", "b c", "d", "&"));
 
@@ -166,12 +168,29 @@ final class ControlApiTest {
     assertThat(found.getLast().state()).isEqualTo(RemoteSandbox.State.PAUSED);
     assertThat(found.getFirst().startedAt()).isEqualTo(Instant.parse("2026-11-29T10:00:00.5Z"));
     assertThat(found.getFirst().endAt()).isEqualTo(Instant.parse("2026-11-29T09:05:00Z"));
-    assertThat(found.getFirst().metadata()).isEqualTo(Map.of("k", "v"));
+    assertThat(found.getFirst().metadata()).isEqualTo(Map.of("a", "b c", "d", "&"));
     String query =
         "/v2/sandboxes?state=running%2Cpaused&limit=100&metadata=a%3Db%252520c%26d%3D%252526";
     assertThat(server.requests())
         .extracting(StubServer.Request::target)
         .containsExactly(query, query + "&nextToken=p%2F2%3D");
+  }
+
+  @Test
+  void whatDoesNotHaveTheMetadataIsNotListedThoughE2bListsIt() {
+    answer(
+        200,
+        "["
+            + LISTED.formatted("i1", "running").replace("\"v\"", "\"w\"")
+            + ","
+            + LISTED.formatted("i2", "running")
+            + "]");
+
+    assertThat(api.list(Map.of("k", "v")))
+        .extracting(RemoteSandbox::sandboxId)
+        .containsExactly("i2");
+    assertThat(api.list(Map.of("k", "v", "other", "v"))).isEmpty();
+    assertThat(api.list(Map.of())).hasSize(2);
   }
 
   @Test
