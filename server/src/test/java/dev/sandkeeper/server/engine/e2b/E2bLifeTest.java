@@ -205,6 +205,25 @@ class E2bLifeTest {
   }
 
   @Test
+  void whatARotationCouldNotResumeIsPaidForAllTheSame() throws Exception {
+    reopen(SHORT_SESSION);
+    EngineSandbox sandbox = create();
+    Map<String, String> full = Map.of("message", "the maximum number of concurrent sandboxes");
+    peer.fault("status", CONNECT, "status", 429, "body", full, "times", 100_000);
+    await().atMost(20, TimeUnit.SECONDS).until(() -> asked("/connect") >= 2);
+
+    Instant renewed = Instant.now();
+    sandbox.renew(LONG.multipliedBy(2));
+
+    assertThat(there().path("state").asText()).isEqualTo("paused");
+    peer.clearFaults();
+    await().until(() -> there().path("state").asText().equals("running"));
+    assertThat(Instant.parse(there().path("endAt").asText()))
+        .isCloseTo(renewed.plus(LONG.multipliedBy(2)), Assertions.within(2, ChronoUnit.SECONDS));
+    assertRuns(sandbox);
+  }
+
+  @Test
   void aRenewalReachesE2bAlsoWhenTheDiskIsFull() throws Exception {
     EngineSandbox sandbox = create();
     // In the place of what is written first.
