@@ -327,9 +327,15 @@ final class LeaseKeeper {
     }
   }
 
+  /**
+   * Has the engine keep a sandbox for as long as it is paid. What the engine was not told of does
+   * not count: it ends the sandbox when it was last told to, so nothing after that is to be billed.
+   */
   private void renewed(LiveSandbox sandbox, Instant paidUntil) {
-    Instant until = sandbox.paidUntil(paidUntil);
+    Instant known = sandbox.paidUntil();
+    Instant until = known.isAfter(paidUntil) ? known : paidUntil;
     sandbox.engine().renew(Duration.between(clock.now(), until).plus(settings.guestSlack()));
+    sandbox.paidUntil(until);
   }
 
   /**
