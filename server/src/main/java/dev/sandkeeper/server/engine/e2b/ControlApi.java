@@ -34,6 +34,7 @@ import java.util.stream.Collectors;
  */
 final class ControlApi {
   private static final int PAGE_SIZE = 100;
+  private static final Pattern ID = Pattern.compile("[A-Za-z0-9-]{1,128}");
   private static final Pattern KEY = Pattern.compile("[\\x21-\\x7e]+");
 
   /** More sandboxes than any account has. */
@@ -107,7 +108,7 @@ final class ControlApi {
     AggregatedHttpResponse answer =
         send("POST " + path, lasting(path, timeout), ControlApi::isPassing);
     boolean resumed = answer.status().equals(HttpStatus.CREATED);
-    return read("POST " + path, answer, json -> session(json, resumed));
+    return read("POST " + path, answer, json -> session(requireOf(sandboxId, json), resumed));
   }
 
   /**
@@ -118,6 +119,7 @@ final class ControlApi {
   List<RemoteSandbox> list(Map<String, String> metadata) {
     List<RemoteSandbox> found = new ArrayList<>();
     String token = "";
+    long begin = System.nanoTime();
     for (int page = 0; page < MAX_PAGES; page++) {
       QueryParamsBuilder query =
           QueryParams.builder().add("state", "running,paused").add("limit", "" + PAGE_SIZE);
@@ -129,7 +131,8 @@ final class ControlApi {
       }
       String what = "GET /v2/sandboxes";
       AggregatedHttpResponse answer =
-          send(what, get("/v2/sandboxes", query.build()), ControlApi::isPassing);
+          within(left(begin))
+              .send(what, get("/v2/sandboxes", query.build()), ControlApi::isPassing);
       // One that E2B should not have listed is nobody's to use or to end.
       read(what, answer, json -> items(json, RemoteSandbox::read)).stream()
           .filter(one -> one.metadata().entrySet().containsAll(metadata.entrySet()))
@@ -148,7 +151,8 @@ final class ControlApi {
     try {
       AggregatedHttpResponse answer =
           send("GET " + path, get(path, QueryParams.of()), ControlApi::isPassing);
-      return Optional.of(read("GET " + path, answer, RemoteSandbox::read));
+      return Optional.of(
+          read("GET " + path, answer, json -> RemoteSandbox.read(requireOf(sandboxId, json))));
     } catch (E2bException e) {
       if (e.kind() == E2bException.Kind.NOT_FOUND) {
         return Optional.empty();
@@ -208,6 +212,7 @@ final class ControlApi {
    */
   List<LifecycleEvent> events(String sandboxId) {
     List<LifecycleEvent> found = new ArrayList<>();
+    long begin = System.nanoTime();
     String path = "/events/sandboxes/" + sandboxId;
     for (int page = 0; page < MAX_PAGES; page++) {
       QueryParams query =
@@ -215,7 +220,7 @@ final class ControlApi {
       List<LifecycleEvent> more;
       try {
         AggregatedHttpResponse answer =
-            send("GET " + path, get(path, query), ControlApi::isPassing);
+            within(left(begin)).send("GET " + path, get(path, query), ControlApi::isPassing);
         more = read("GET " + path, answer, json -> items(json, LifecycleEvent::read));
       } catch (E2bException e) {
         if (e.kind() == E2bException.Kind.NOT_FOUND) {
@@ -229,6 +234,15 @@ final class ControlApi {
       }
     }
     throw E2bException.broken("GET " + path + ": more than " + MAX_PAGES + " pages");
+  }
+
+  /** What is left for further pages: all of them are one call. */
+  private Duration left(long begin) {
+    Duration left = whole.minusNanos(System.nanoTime() - begin);
+    if (!left.isPositive()) {
+      throw E2bException.broken("E2B has no end of pages within " + whole);
+    }
+    return left;
   }
 
   /** Whether a failure passes by itself: what may be asked for twice is tried again. */
@@ -312,7 +326,7 @@ final class ControlApi {
 
   /** The ids of E2B's are plain; what is not is not let into a path. */
   private static String path(String sandboxId, String rest) {
-    if (!sandboxId.matches("[A-Za-z0-9-]{1,128}")) {
+    if (!ID.matcher(sandboxId).matches()) {
       throw new IllegalArgumentException(
           "sandboxId: " + HttpCalls.line(sandboxId) + " (expected: letters, digits and -)");
     }
@@ -339,9 +353,26 @@ final class ControlApi {
     return timeout.plusSeconds(1).minusNanos(1).toSeconds();
   }
 
+  /** What E2B says of another sandbox than it was asked for is not to be used for this one. */
+  private static JsonNode requireOf(String sandboxId, JsonNode json)
+      throws Json.MalformedException {
+    if (!Json.text(json, "sandboxID").equals(sandboxId)) {
+      throw new Json.MalformedException("sandboxID: that of another (expected: " + sandboxId + ")");
+    }
+    return json;
+  }
+
+  private static String sandboxId(JsonNode json) throws Json.MalformedException {
+    String sandboxId = Json.text(json, "sandboxID");
+    if (!ID.matcher(sandboxId).matches()) {
+      throw new Json.MalformedException("sandboxID: odd (expected: letters, digits and -)");
+    }
+    return sandboxId;
+  }
+
   private static Session session(JsonNode json, boolean resumed) throws Json.MalformedException {
     return new Session(
-        Json.text(json, "sandboxID"),
+        sandboxId(json),
         Json.text(json, "templateID"),
         Json.text(json, "envdVersion"),
         Json.optionalText(json, "envdAccessToken"),

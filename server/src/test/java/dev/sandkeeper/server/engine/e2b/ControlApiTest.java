@@ -18,6 +18,7 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.Random;
 import java.util.Set;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
@@ -191,6 +192,36 @@ final class ControlApiTest {
         .containsExactly("i2");
     assertThat(api.list(Map.of("k", "v", "other", "v"))).isEmpty();
     assertThat(api.list(Map.of())).hasSize(2);
+  }
+
+  @Test
+  void allPagesAreOneCall() throws IOException {
+    StubServer.Handler endless =
+        (_, out) -> {
+          LockSupport.parkNanos(Duration.ofMillis(20).toNanos());
+          out.write(StubServer.answer(200, "[]", "X-Next-Token: again"));
+        };
+    try (StubServer slow = new StubServer(endless)) {
+      long begin = System.nanoTime();
+
+      E2bException failure = failure(() -> api(slow.uri(), Duration.ofMillis(500)).list(Map.of()));
+
+      assertThat(failure.kind()).isEqualTo(E2bException.Kind.BROKEN);
+      assertThat(Duration.ofNanos(System.nanoTime() - begin)).isLessThan(Duration.ofSeconds(5));
+    }
+  }
+
+  @Test
+  void whatIsSaidOfAnotherSandboxIsNotTaken() {
+    answer(200, LISTED.formatted("i2", "running"));
+    assertThat(failure(() -> api.find("i1")))
+        .hasMessage("GET /sandboxes/i1: the answer's sandboxID: that of another (expected: i1)");
+    answers.clear();
+    answer(200, SESSION);
+    assertThat(failure(() -> api.connect("i2", Duration.ofSeconds(5))).mayBeDone()).isTrue();
+    answers.clear();
+    answer(201, SESSION.replace("i1", "../i1"));
+    assertThat(failure(() -> api.create(SANDBOX)).mayBeDone()).isTrue();
   }
 
   @Test
