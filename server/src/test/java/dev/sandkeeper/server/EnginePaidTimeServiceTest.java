@@ -12,6 +12,7 @@ import dev.sandkeeper.v1.SandboxState;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -72,16 +73,39 @@ final class EnginePaidTimeServiceTest {
   @Test
   void anEngineThatTakesLongToEndASandboxIsNotBilledForPastThePaidTime() {
     Sandbox sandbox = create();
-    cloud.whileEnding(() -> {
-      try {
-        Thread.sleep(LEASE.plus(STOP_TIME).multipliedBy(2));
-      } catch (InterruptedException e) {
-        Thread.currentThread().interrupt();
-      }
-    });
+    cloud.whileEnding(() -> sleep(LEASE.plus(STOP_TIME).multipliedBy(2)));
 
     Sandbox ended = admin.terminate(sandbox.getSandboxId());
 
     assertThat(lived(ended)).isLessThanOrEqualTo(LEASE.plus(STOP_TIME));
+  }
+
+  @Test
+  void aServerThatStoodStillPaysForNothingThatHasEnded() {
+    AtomicBoolean first = new AtomicBoolean(true);
+    cloud.whileRenewing(() -> {
+      if (first.getAndSet(false)) {
+        sleep(LEASE.multipliedBy(3));
+      }
+    });
+    Sandbox sandbox = create();
+
+    Awaitility.await()
+        .atMost(LEASE.multipliedBy(5))
+        .until(
+            () -> admin.get(sandbox.getSandboxId()).getState(),
+            SandboxState.SANDBOX_STATE_TERMINATED::equals);
+
+    // Half a lease, and another.
+    assertThat(lived(admin.get(sandbox.getSandboxId())))
+        .isLessThanOrEqualTo(LEASE.multipliedBy(3).dividedBy(2).plus(STOP_TIME));
+  }
+
+  private static void sleep(Duration time) {
+    try {
+      Thread.sleep(time);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
   }
 }
