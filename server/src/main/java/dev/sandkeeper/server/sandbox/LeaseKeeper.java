@@ -213,6 +213,10 @@ final class LeaseKeeper {
       end(sandbox, EndReason.TIMEOUT, STOP_GRACE);
       return;
     }
+    if (endedUnseen(sandbox, now)) {
+      end(sandbox, EndReason.ORPHANED, Duration.ZERO);
+      return;
+    }
     try {
       extend(sandbox, now);
     } catch (RuntimeException e) {
@@ -224,6 +228,20 @@ final class LeaseKeeper {
           .log("The lease could not be renewed; trying again while it lasts");
       checkAgain(sandbox);
     }
+  }
+
+  /**
+   * This server stood still for so long that the engine has ended the sandbox by itself: to pay for
+   * it now would bill what did not run. One that was handed out late was never paid here before.
+   */
+  private boolean endedUnseen(LiveSandbox sandbox, Instant now) {
+    boolean late =
+        sandbox
+            .sandbox()
+            .startTime()
+            .filter(start -> !start.isBefore(sandbox.paidUntil()))
+            .isPresent();
+    return !late && !now.isBefore(sandbox.paidUntil().plus(settings.guestSlack()));
   }
 
   /**
@@ -327,9 +345,15 @@ final class LeaseKeeper {
     }
   }
 
+  /**
+   * Has the engine keep a sandbox for as long as it is paid. What the engine was not told of does
+   * not count: it ends the sandbox when it was last told to, so nothing after that is to be billed.
+   */
   private void renewed(LiveSandbox sandbox, Instant paidUntil) {
-    Instant until = sandbox.paidUntil(paidUntil);
+    Instant known = sandbox.paidUntil();
+    Instant until = known.isAfter(paidUntil) ? known : paidUntil;
     sandbox.engine().renew(Duration.between(clock.now(), until).plus(settings.guestSlack()));
+    sandbox.paidUntil(until);
   }
 
   /**

@@ -50,14 +50,11 @@ public final class LiveSandbox {
     return paidUntil;
   }
 
-  /**
-   * Moves the end of the paid time forward, and returns it; two who renew may come in any order.
-   */
-  synchronized Instant paidUntil(Instant time) {
+  /** Moves the end of the paid time forward; two who renew may come in any order. */
+  synchronized void paidUntil(Instant time) {
     if (time.isAfter(paidUntil)) {
       paidUntil = time;
     }
-    return paidUntil;
   }
 
   /**

@@ -42,6 +42,7 @@ final class SandboxEnder {
   private final Ledger ledger;
   private final SandboxAudit audit;
   private final BillingClock clock;
+  private final SandboxSettings settings;
   private final LiveSandboxes live;
   private final CompletableFuture<SandboxListener> listener;
   private final Instruments instruments;
@@ -66,6 +67,7 @@ final class SandboxEnder {
       Ledger ledger,
       SandboxAudit audit,
       BillingClock clock,
+      SandboxSettings settings,
       LiveSandboxes live,
       CompletableFuture<SandboxListener> listener,
       Instruments instruments) {
@@ -74,6 +76,7 @@ final class SandboxEnder {
     this.ledger = ledger;
     this.audit = audit;
     this.clock = clock;
+    this.settings = settings;
     this.live = live;
     this.listener = listener;
     this.instruments = instruments;
@@ -215,9 +218,16 @@ final class SandboxEnder {
     markStopping(sandbox, reason);
     // The grace of a paused one would run at the price of paused time.
     UsageReading usage = destroy(sandbox, reason, sandbox.paused() ? Duration.ZERO : grace);
-    Instant endTime = clock.now();
+    Instant endTime = endTime(sandbox);
     listener.join().awaitExecutions(sandbox.id(), EXECUTIONS_TIMEOUT);
     return settle(sandbox.sandbox(), Optional.of(usage), endTime, reason, principal);
+  }
+
+  /** An engine may take long to end what has ended by itself at the end of its paid time. */
+  private Instant endTime(LiveSandbox sandbox) {
+    Instant now = clock.now();
+    Instant last = sandbox.paidUntil().plus(settings.guestSlack());
+    return now.isBefore(last) ? now : last;
   }
 
   /**

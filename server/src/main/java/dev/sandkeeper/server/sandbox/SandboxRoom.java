@@ -58,6 +58,7 @@ public record SandboxRoom(
             ledger,
             audit,
             clock,
+            settings,
             live,
             listener,
             telemetry.instruments());

@@ -10,6 +10,8 @@ public final class FakeCloud {
   private final Map<SandboxId, FakeSandbox> sandboxes = new ConcurrentHashMap<>();
   private final AtomicInteger mostRunning = new AtomicInteger();
   private volatile Runnable whilePausing = () -> {};
+  private volatile Runnable whileRenewing = () -> {};
+  private volatile Runnable whileEnding = () -> {};
 
   /** Returns the sandboxes that there are, running or paused. */
   public Map<SandboxId, FakeSandbox> sandboxes() {
@@ -26,8 +28,26 @@ public final class FakeCloud {
     whilePausing = action;
   }
 
+  /** Has it do something before it renews a sandbox, such as to fail. */
+  public void whileRenewing(Runnable action) {
+    whileRenewing = action;
+  }
+
+  /** Has it do something before it ends a sandbox, such as to wait. */
+  public void whileEnding(Runnable action) {
+    whileEnding = action;
+  }
+
   void pausing() {
     whilePausing.run();
+  }
+
+  void renewing() {
+    whileRenewing.run();
+  }
+
+  void ending() {
+    whileEnding.run();
   }
 
   /** Looks how many run now. */

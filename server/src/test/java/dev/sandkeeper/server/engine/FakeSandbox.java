@@ -65,10 +65,13 @@ public final class FakeSandbox implements EngineSandbox {
   }
 
   @Override
-  public void renew(Duration paid) {}
+  public void renew(Duration paid) {
+    cloud.renewing();
+  }
 
   @Override
   public UsageReading destroy(Duration grace) {
+    cloud.ending();
     cloud.sandboxes().remove(id(), this);
     return UsageReading.NOTHING;
   }

@@ -21,6 +21,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
 import java.util.random.RandomGenerator;
@@ -33,6 +34,7 @@ import java.util.stream.Collectors;
  */
 final class ControlApi {
   private static final int PAGE_SIZE = 100;
+  private static final Pattern ID = Pattern.compile("[A-Za-z0-9-]{1,128}");
   private static final Pattern KEY = Pattern.compile("[\\x21-\\x7e]+");
 
   /** More sandboxes than any account has. */
@@ -89,8 +91,9 @@ final class ControlApi {
    */
   Session create(NewSandbox sandbox) {
     String what = "POST /sandboxes";
-    AggregatedHttpResponse answer =
-        send(what, post("/sandboxes", sandbox.json()), ControlApi::isCertainlyNotDone);
+    Supplier<Request> request =
+        lasting(what, sandbox.timeout(), left -> post("/sandboxes", sandbox.json(left)));
+    AggregatedHttpResponse answer = send(what, request, ControlApi::isCertainlyNotDone);
     return read(what, answer, json -> session(json, false));
   }
 
@@ -102,10 +105,10 @@ final class ControlApi {
    */
   Session connect(String sandboxId, Duration timeout) {
     String path = path(sandboxId, "/connect");
-    JsonNode body = Json.object().put("timeout", seconds(timeout));
-    AggregatedHttpResponse answer = send("POST " + path, post(path, body), ControlApi::isPassing);
+    AggregatedHttpResponse answer =
+        send("POST " + path, lasting(path, timeout), ControlApi::isPassing);
     boolean resumed = answer.status().equals(HttpStatus.CREATED);
-    return read("POST " + path, answer, json -> session(json, resumed));
+    return read("POST " + path, answer, json -> session(requireOf(sandboxId, json), resumed));
   }
 
   /**
@@ -116,6 +119,7 @@ final class ControlApi {
   List<RemoteSandbox> list(Map<String, String> metadata) {
     List<RemoteSandbox> found = new ArrayList<>();
     String token = "";
+    long begin = System.nanoTime();
     for (int page = 0; page < MAX_PAGES; page++) {
       QueryParamsBuilder query =
           QueryParams.builder().add("state", "running,paused").add("limit", "" + PAGE_SIZE);
@@ -127,8 +131,12 @@ final class ControlApi {
       }
       String what = "GET /v2/sandboxes";
       AggregatedHttpResponse answer =
-          send(what, get("/v2/sandboxes", query.build()), ControlApi::isPassing);
-      found.addAll(read(what, answer, json -> items(json, RemoteSandbox::read)));
+          within(left(begin))
+              .send(what, get("/v2/sandboxes", query.build()), ControlApi::isPassing);
+      // One that E2B should not have listed is nobody's to use or to end.
+      read(what, answer, json -> items(json, RemoteSandbox::read)).stream()
+          .filter(one -> one.metadata().entrySet().containsAll(metadata.entrySet()))
+          .forEach(found::add);
       token = Optional.ofNullable(answer.headers().get("x-next-token")).orElse("");
       if (token.isEmpty()) {
         return List.copyOf(found);
@@ -143,7 +151,8 @@ final class ControlApi {
     try {
       AggregatedHttpResponse answer =
           send("GET " + path, get(path, QueryParams.of()), ControlApi::isPassing);
-      return Optional.of(read("GET " + path, answer, RemoteSandbox::read));
+      return Optional.of(
+          read("GET " + path, answer, json -> RemoteSandbox.read(requireOf(sandboxId, json))));
     } catch (E2bException e) {
       if (e.kind() == E2bException.Kind.NOT_FOUND) {
         return Optional.empty();
@@ -193,8 +202,7 @@ final class ControlApi {
   /** Sets after how long from now E2B ends a sandbox by itself; may be sooner than it was. */
   void timeout(String sandboxId, Duration timeout) {
     String path = path(sandboxId, "/timeout");
-    JsonNode body = Json.object().put("timeout", seconds(timeout));
-    send("POST " + path, post(path, body), ControlApi::isPassing);
+    send("POST " + path, lasting(path, timeout), ControlApi::isPassing);
   }
 
   /**
@@ -204,6 +212,7 @@ final class ControlApi {
    */
   List<LifecycleEvent> events(String sandboxId) {
     List<LifecycleEvent> found = new ArrayList<>();
+    long begin = System.nanoTime();
     String path = "/events/sandboxes/" + sandboxId;
     for (int page = 0; page < MAX_PAGES; page++) {
       QueryParams query =
@@ -211,7 +220,7 @@ final class ControlApi {
       List<LifecycleEvent> more;
       try {
         AggregatedHttpResponse answer =
-            send("GET " + path, get(path, query), ControlApi::isPassing);
+            within(left(begin)).send("GET " + path, get(path, query), ControlApi::isPassing);
         more = read("GET " + path, answer, json -> items(json, LifecycleEvent::read));
       } catch (E2bException e) {
         if (e.kind() == E2bException.Kind.NOT_FOUND) {
@@ -225,6 +234,15 @@ final class ControlApi {
       }
     }
     throw E2bException.broken("GET " + path + ": more than " + MAX_PAGES + " pages");
+  }
+
+  /** What is left for further pages: all of them are one call. */
+  private Duration left(long begin) {
+    Duration left = whole.minusNanos(System.nanoTime() - begin);
+    if (!left.isPositive()) {
+      throw E2bException.broken("E2B has no end of pages within " + whole);
+    }
+    return left;
   }
 
   /** Whether a failure passes by itself: what may be asked for twice is tried again. */
@@ -243,7 +261,34 @@ final class ControlApi {
   private record Request(RequestHeaders headers, HttpData body) {}
 
   private AggregatedHttpResponse send(String what, Request request, Predicate<E2bException> safe) {
-    return new Retries(calls, whole, random).run(what, time -> once(what, request, time), safe);
+    return send(what, () -> request, safe);
+  }
+
+  private AggregatedHttpResponse send(
+      String what, Supplier<Request> request, Predicate<E2bException> safe) {
+    return new Retries(calls, whole, random)
+        .run(what, time -> once(what, request.get(), time), safe);
+  }
+
+  private static Supplier<Request> lasting(String path, Duration timeout) {
+    return lasting(
+        "POST " + path, timeout, left -> post(path, Json.object().put("timeout", seconds(left))));
+  }
+
+  /**
+   * Makes a request for a time that begins now. E2B counts from when it takes a request, so each
+   * further try asks for what is left by then: else a late one would outlast what is paid.
+   */
+  private static Supplier<Request> lasting(
+      String what, Duration timeout, Function<Duration, Request> request) {
+    long begin = System.nanoTime();
+    return () -> {
+      Duration left = timeout.minusNanos(System.nanoTime() - begin);
+      if (!left.isPositive()) {
+        throw E2bException.tooLate(what + ": the time that it asks for is over");
+      }
+      return request.apply(left);
+    };
   }
 
   private AggregatedHttpResponse once(String what, Request request, Duration time) {
@@ -281,7 +326,7 @@ final class ControlApi {
 
   /** The ids of E2B's are plain; what is not is not let into a path. */
   private static String path(String sandboxId, String rest) {
-    if (!sandboxId.matches("[A-Za-z0-9-]{1,128}")) {
+    if (!ID.matcher(sandboxId).matches()) {
       throw new IllegalArgumentException(
           "sandboxId: " + HttpCalls.line(sandboxId) + " (expected: letters, digits and -)");
     }
@@ -308,9 +353,26 @@ final class ControlApi {
     return timeout.plusSeconds(1).minusNanos(1).toSeconds();
   }
 
+  /** What E2B says of another sandbox than it was asked for is not to be used for this one. */
+  private static JsonNode requireOf(String sandboxId, JsonNode json)
+      throws Json.MalformedException {
+    if (!Json.text(json, "sandboxID").equals(sandboxId)) {
+      throw new Json.MalformedException("sandboxID: that of another (expected: " + sandboxId + ")");
+    }
+    return json;
+  }
+
+  private static String sandboxId(JsonNode json) throws Json.MalformedException {
+    String sandboxId = Json.text(json, "sandboxID");
+    if (!ID.matcher(sandboxId).matches()) {
+      throw new Json.MalformedException("sandboxID: odd (expected: letters, digits and -)");
+    }
+    return sandboxId;
+  }
+
   private static Session session(JsonNode json, boolean resumed) throws Json.MalformedException {
     return new Session(
-        Json.text(json, "sandboxID"),
+        sandboxId(json),
         Json.text(json, "templateID"),
         Json.text(json, "envdVersion"),
         Json.optionalText(json, "envdAccessToken"),

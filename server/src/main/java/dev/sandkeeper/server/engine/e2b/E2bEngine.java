@@ -62,6 +62,8 @@ public final class E2bEngine implements SandboxEngine {
   private static final Duration TRANSFER_PATIENCE = Duration.ofMinutes(2);
   private static final Duration CHECK_TIME = Duration.ofSeconds(10);
 
+  private static final int OK = 200;
+
   /** How often a sandbox is looked for that may be there. */
   private static final int LOOKS = 4;
 
@@ -492,13 +494,21 @@ public final class E2bEngine implements SandboxEngine {
   public List<EngineInstance> list() {
     try {
       return control.list(place.metadata()).stream()
-          .map(found ->
-              new EngineInstance(
-                  new SandboxId(found.metadata().getOrDefault(E2bPlace.SANDBOX, "")),
-                  generation(found)))
+          .flatMap(found -> instance(found).stream())
           .toList();
     } catch (E2bException e) {
       throw E2bFailures.of("E2B does not tell what runs", e);
+    }
+  }
+
+  /** One that another user of the account has given our name keeps no other from being listed. */
+  private static Optional<EngineInstance> instance(RemoteSandbox found) {
+    String id = found.metadata().getOrDefault(E2bPlace.SANDBOX, "");
+    try {
+      return Optional.of(new EngineInstance(new SandboxId(id), generation(found)));
+    } catch (IllegalArgumentException e) {
+      logger.atWarn().addKeyValue("sandbox", found).log("A sandbox at E2B has no id of ours");
+      return Optional.empty();
     }
   }
 
@@ -539,6 +549,11 @@ public final class E2bEngine implements SandboxEngine {
     try {
       return SessionTimes.fold(control.events(remoteId));
     } catch (E2bException e) {
+      if (e.kind() == E2bException.Kind.BROKEN && e.status() == OK) {
+        // It would say of another sandbox.
+        throw new EngineException(
+            EngineException.Kind.FAILED, "E2B's record of a sandbox cannot be read", e);
+      }
       throw E2bFailures.of("E2B does not tell how long a sandbox ran", e);
     }
   }

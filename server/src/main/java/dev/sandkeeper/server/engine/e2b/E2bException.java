@@ -84,9 +84,22 @@ final class E2bException extends RuntimeException {
     return new E2bException(Kind.UNAUTHENTICATED, 0, "", null, false, message, null);
   }
 
+  /** Makes the failure for a request that is not made as it would come too late. */
+  static E2bException tooLate(String message) {
+    return new E2bException(Kind.REFUSED, 0, "", null, false, message, null);
+  }
+
   /** Makes the failure for a stream that broke off or is not as documented. */
   static E2bException broken(String message) {
     return new E2bException(Kind.BROKEN, 200, "", null, true, message, null);
+  }
+
+  /** Returns the same, of a call an earlier try of which may have done what was asked for. */
+  E2bException mayBeDoneAfterAll() {
+    return mayBeDone
+        ? this
+        : new E2bException(
+            kind, status, errorCode, retryAfter, true, String.valueOf(getMessage()), this);
   }
 
   /** Returns what kind of failure it is. */

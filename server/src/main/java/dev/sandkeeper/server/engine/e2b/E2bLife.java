@@ -49,6 +49,11 @@ final class E2bLife {
   private volatile boolean paused;
   private volatile boolean rotating;
 
+  /**
+   * Whether it is yet to be resumed, as a rotation or a pause failed. Guarded by {@link #turns}.
+   */
+  private boolean toBeResumed;
+
   /** Whether E2B may have it running though it is paused. Guarded by {@link #turns}. */
   private Doubt doubt = Doubt.NONE;
 
@@ -56,7 +61,7 @@ final class E2bLife {
   private enum Doubt {
     /** There is none. */
     NONE,
-    /** It was not taken, as far as the last try tells. */
+    /** It was not taken, as far as its tries tell. */
     HARDLY_RUNS,
     /** It may run there, at the price of running. */
     MAY_RUN
@@ -184,8 +189,9 @@ final class E2bLife {
       sessionEnd.in(ROTATION_AGAIN, this::rotate);
       rotating = true;
       saved.rotating(true);
+      toBeResumed = true;
       remote.pause();
-      var _ = remote.resume(ending.requirePaid());
+      var _ = resumeThere();
       watchSession(Duration.ZERO);
       rotated();
       awaitConnected();
@@ -198,6 +204,13 @@ final class E2bLife {
       turns.unlock();
     }
     tryToKeepRenewed();
+  }
+
+  /** Resumes it or takes it up where it runs; says whether its session has begun anew. */
+  private boolean resumeThere() {
+    boolean anew = remote.resume(ending.requirePaid());
+    toBeResumed = false;
+    return anew;
   }
 
   /** It runs again. Should that not be written, the next engine object resumes what runs. */
@@ -243,7 +256,8 @@ final class E2bLife {
       try {
         if (renewed.getAndSet(false)) {
           ending.requireRunning();
-          if (!paused) {
+          // Who resumes it tells E2B how long it is paid for.
+          if (!paused && !toBeResumed) {
             remote.keep(ending.requirePaid());
             guest.renew(AGENT_LIFE);
           }
@@ -293,6 +307,7 @@ final class E2bLife {
     } finally {
       if (!done) {
         paused = false;
+        toBeResumed = true;
         reachOrEnd();
       }
     }
@@ -348,6 +363,7 @@ final class E2bLife {
       throw e;
     }
     doubt = Doubt.NONE;
+    toBeResumed = false;
     paused = false;
     awaitConnected();
     guest.getReady();
@@ -405,8 +421,7 @@ final class E2bLife {
         return;
       }
       if (remote.exists()) {
-        boolean anew = remote.resume(ending.requirePaid());
-        if (anew) {
+        if (resumeThere()) {
           watchSession(Duration.ZERO);
         }
         rotated();

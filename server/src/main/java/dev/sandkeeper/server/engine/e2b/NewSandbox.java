@@ -33,10 +33,11 @@ record NewSandbox(
     environment = Map.copyOf(environment);
   }
 
-  ObjectNode json() {
+  /** Returns it for a request, with what is left of the timeout. */
+  ObjectNode json(Duration left) {
     ObjectNode json = Json.object();
     json.put("templateID", template);
-    json.put("timeout", ControlApi.seconds(timeout));
+    json.put("timeout", ControlApi.seconds(left));
     json.put("secure", true);
     json.put("autoPause", pauseAtTimeout);
     json.put("allow_internet_access", internet);

@@ -13,6 +13,7 @@ final class Retries {
   private final RandomGenerator random;
   private final long deadlineNanos;
   private int failures;
+  private boolean mayBeDone;
   private Duration wait = Duration.ZERO;
 
   /**
@@ -31,6 +32,7 @@ final class Retries {
    *
    * @param attempt one try, told how long it may take
    * @param safe whether what failed so may be tried again
+   * @throws E2bException of the last try; it may be done if any of them may have done it
    */
   <T> T run(String what, Function<Duration, T> attempt, Predicate<E2bException> safe) {
     RetryConfig config =
@@ -39,7 +41,11 @@ final class Retries {
             .retryOnException(e -> e instanceof E2bException failure && again(failure, safe))
             .intervalBiFunction((_, _) -> wait.toMillis())
             .build();
-    return Retry.of(what, config).executeSupplier(() -> attempt.apply(left()));
+    try {
+      return Retry.of(what, config).executeSupplier(() -> attempt.apply(left()));
+    } catch (E2bException e) {
+      throw mayBeDone ? e.mayBeDoneAfterAll() : e;
+    }
   }
 
   private Duration left() {
@@ -51,6 +57,7 @@ final class Retries {
 
   private boolean again(E2bException failure, Predicate<E2bException> safe) {
     failures++;
+    mayBeDone |= failure.mayBeDone();
     wait = failure.retryAfter().orElseGet(this::backoff);
     return safe.test(failure)
         && !Thread.currentThread().isInterrupted()

@@ -15,6 +15,7 @@ import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.Properties;
 import java.util.Set;
+import java.util.function.LongSupplier;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
@@ -31,16 +32,27 @@ final class SavedSandbox {
 
   private final Path file;
   private final InstantSource clock;
+  private final LongSupplier nanoTime;
   private final Properties values = new Properties();
+
+  /** When the paid time is over, as far as this object can count it. Guarded by this. */
+  private long paidUntilNanos;
+
+  /** Reads it, if it is there. */
+  SavedSandbox(Path file, InstantSource clock) {
+    this(file, clock, System::nanoTime);
+  }
 
   /**
    * Reads it, if it is there.
    *
+   * @param nanoTime a clock that is never set
    * @throws EngineException {@code UNAVAILABLE} when it cannot be read
    */
-  SavedSandbox(Path file, InstantSource clock) {
+  SavedSandbox(Path file, InstantSource clock, LongSupplier nanoTime) {
     this.file = file;
     this.clock = clock;
+    this.nanoTime = nanoTime;
     if (Files.exists(file)) {
       try (Reader reader = Files.newBufferedReader(file)) {
         values.load(reader);
@@ -49,6 +61,7 @@ final class SavedSandbox {
             EngineException.Kind.UNAVAILABLE, "the file " + file + " cannot be read", e);
       }
     }
+    paidUntilNanos = nanoTime.getAsLong() + leftByClock().toNanos();
   }
 
   synchronized Set<Language> languages() {
@@ -89,8 +102,17 @@ final class SavedSandbox {
     set(ROTATING, Boolean.toString(now));
   }
 
-  /** Returns what is left of the paid time; zero when it is over. */
+  /**
+   * Returns what is left of the paid time, zero when it is over; never more for the clock's having
+   * been set back.
+   */
   synchronized Duration left() {
+    Duration counted = Duration.ofNanos(Math.max(0, paidUntilNanos - nanoTime.getAsLong()));
+    Duration left = leftByClock();
+    return left.compareTo(counted) < 0 ? left : counted;
+  }
+
+  private Duration leftByClock() {
     Instant until = Instant.parse(values.getProperty(PAID_UNTIL, Instant.EPOCH.toString()));
     Duration left = Duration.between(clock.instant(), until);
     return left.isNegative() ? Duration.ZERO : left;
@@ -103,6 +125,7 @@ final class SavedSandbox {
 
   /** Sets the paid time, from now; it is yet to be written. */
   synchronized void paid(Duration paid) {
+    paidUntilNanos = nanoTime.getAsLong() + paid.toNanos();
     values.setProperty(PAID_UNTIL, clock.instant().plus(paid).toString());
   }
 

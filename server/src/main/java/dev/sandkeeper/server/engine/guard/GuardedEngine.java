@@ -86,7 +86,8 @@ public final class GuardedEngine implements SandboxEngine, EngineMonitor {
   /** Says whether a failure is one of the engine as a whole. */
   private static boolean isOfTheEngine(Throwable failure) {
     if (failure instanceof EngineException known
-        && known.kind() == EngineException.Kind.UNAVAILABLE) {
+        && known.kind() == EngineException.Kind.UNAVAILABLE
+        && !isOfOneSandbox(known.getCause())) {
       return true;
     }
     for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
@@ -97,6 +98,12 @@ public final class GuardedEngine implements SandboxEngine, EngineMonitor {
       }
     }
     return false;
+  }
+
+  /** Of a sandbox that cannot be taken up yet the cause is what is the matter with that one. */
+  private static boolean isOfOneSandbox(@Nullable Throwable cause) {
+    return cause instanceof EngineException known
+        && known.kind() != EngineException.Kind.UNAVAILABLE;
   }
 
   private void observe(EngineInstruments instruments) {

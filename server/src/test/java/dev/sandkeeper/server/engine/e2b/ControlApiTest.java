@@ -10,6 +10,7 @@ import java.net.URI;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.Map;
@@ -17,6 +18,7 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.Random;
 import java.util.Set;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
@@ -46,6 +48,8 @@ final class ControlApiTest {
        "endAt":"2026-11-29T10:05:00+01:00","cpuCount":2,"memoryMB":512,"diskSizeMB":10240,
        "state":"%s","envdVersion":"0.6.13","metadata":{"k":"v"}}
       """;
+  private static final String LABELLED =
+      LISTED.replace("{\"k\":\"v\"}", "{\"a\":\"b c\",\"d\":\"&\"}");
   private static final NewSandbox SANDBOX =
       new NewSandbox(
           "base", Duration.ofMinutes(5), Map.of("k", "v"), Map.of("A", "b"), false, false, true);
@@ -156,8 +160,8 @@ final class ControlApiTest {
 
   @Test
   void listReadsAllPages() {
-    answer(200, "[" + LISTED.formatted("i1", "running") + "]", "X-Next-Token: p/2=");
-    answer(200, "[" + LISTED.formatted("i2", "paused") + "]");
+    answer(200, "[" + LABELLED.formatted("i1", "running") + "]", "X-Next-Token: p/2=");
+    answer(200, "[" + LABELLED.formatted("i2", "paused") + "]");
 
     List<RemoteSandbox> found = api.list(Map.of("a", "b c", "d", "&"));
 
@@ -165,12 +169,59 @@ final class ControlApiTest {
     assertThat(found.getLast().state()).isEqualTo(RemoteSandbox.State.PAUSED);
     assertThat(found.getFirst().startedAt()).isEqualTo(Instant.parse("2026-11-29T10:00:00.5Z"));
     assertThat(found.getFirst().endAt()).isEqualTo(Instant.parse("2026-11-29T09:05:00Z"));
-    assertThat(found.getFirst().metadata()).isEqualTo(Map.of("k", "v"));
+    assertThat(found.getFirst().metadata()).isEqualTo(Map.of("a", "b c", "d", "&"));
     String query =
         "/v2/sandboxes?state=running%2Cpaused&limit=100&metadata=a%3Db%252520c%26d%3D%252526";
     assertThat(server.requests())
         .extracting(StubServer.Request::target)
         .containsExactly(query, query + "&nextToken=p%2F2%3D");
+  }
+
+  @Test
+  void whatDoesNotHaveTheMetadataIsNotListedThoughE2bListsIt() {
+    answer(
+        200,
+        "["
+            + LISTED.formatted("i1", "running").replace("\"v\"", "\"w\"")
+            + ","
+            + LISTED.formatted("i2", "running")
+            + "]");
+
+    assertThat(api.list(Map.of("k", "v")))
+        .extracting(RemoteSandbox::sandboxId)
+        .containsExactly("i2");
+    assertThat(api.list(Map.of("k", "v", "other", "v"))).isEmpty();
+    assertThat(api.list(Map.of())).hasSize(2);
+  }
+
+  @Test
+  void allPagesAreOneCall() throws IOException {
+    StubServer.Handler endless =
+        (_, out) -> {
+          LockSupport.parkNanos(Duration.ofMillis(20).toNanos());
+          out.write(StubServer.answer(200, "[]", "X-Next-Token: again"));
+        };
+    try (StubServer slow = new StubServer(endless)) {
+      long begin = System.nanoTime();
+
+      E2bException failure = failure(() -> api(slow.uri(), Duration.ofMillis(500)).list(Map.of()));
+
+      assertThat(failure.kind()).isEqualTo(E2bException.Kind.BROKEN);
+      assertThat(Duration.ofNanos(System.nanoTime() - begin)).isLessThan(Duration.ofSeconds(5));
+    }
+  }
+
+  @Test
+  void whatIsSaidOfAnotherSandboxIsNotTaken() {
+    answer(200, LISTED.formatted("i2", "running"));
+    assertThat(failure(() -> api.find("i1")))
+        .hasMessage("GET /sandboxes/i1: the answer's sandboxID: that of another (expected: i1)");
+    answers.clear();
+    answer(200, SESSION);
+    assertThat(failure(() -> api.connect("i2", Duration.ofSeconds(5))).mayBeDone()).isTrue();
+    answers.clear();
+    answer(201, SESSION.replace("i1", "../i1"));
+    assertThat(failure(() -> api.create(SANDBOX)).mayBeDone()).isTrue();
   }
 
   @Test
@@ -327,6 +378,39 @@ final class ControlApiTest {
     long begin = System.nanoTime();
     api.timeout("i1", Duration.ofSeconds(5));
     assertThat(Duration.ofNanos(System.nanoTime() - begin)).isGreaterThan(Duration.ofSeconds(1));
+  }
+
+  // What E2B keeps a sandbox for it counts from when it takes the request.
+  @ParameterizedTest
+  @ValueSource(strings = {"create", "connect", "timeout"})
+  void aFurtherTryAsksForWhatIsLeftOfTheTime(String call) throws Exception {
+    answer(429, "{\"code\":429,\"message\":\"Rate\"}", "Retry-After: 3");
+    answer(201, SESSION);
+    Duration paid = Duration.ofSeconds(5);
+
+    switch (call) {
+      case "create" ->
+          api.create(new NewSandbox("base", paid, Map.of(), Map.of(), false, false, false));
+      case "connect" -> api.connect("i1", paid);
+      default -> api.timeout("i1", paid);
+    }
+
+    List<Long> asked = new ArrayList<>();
+    for (StubServer.Request request : server.requests()) {
+      asked.add(Json.number(Json.parse(request.body()), "timeout"));
+    }
+    assertThat(asked).containsExactly(5L, 2L);
+  }
+
+  @Test
+  void aTryThatWouldComeTooLateIsNotMade() {
+    answer(429, "{\"code\":429,\"message\":\"Rate\"}", "Retry-After: 2");
+
+    E2bException failure = failure(() -> api.timeout("i1", Duration.ofSeconds(1)));
+
+    assertThat(failure.kind()).isEqualTo(E2bException.Kind.REFUSED);
+    assertThat(failure.mayBeDone()).isFalse();
+    assertThat(server.requests()).hasSize(1);
   }
 
   @Test

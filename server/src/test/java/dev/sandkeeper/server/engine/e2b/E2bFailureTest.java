@@ -6,6 +6,7 @@ import static org.awaitility.Awaitility.await;
 
 import dev.sandkeeper.server.engine.EngineException;
 import dev.sandkeeper.server.engine.EngineExecution;
+import dev.sandkeeper.server.engine.EngineInstance;
 import dev.sandkeeper.server.engine.EngineSandbox;
 import dev.sandkeeper.server.engine.ExecutionEnd;
 import dev.sandkeeper.server.engine.ExecutionSpec;
@@ -20,6 +21,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.InstantSource;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -322,6 +324,40 @@ class E2bFailureTest {
     assertThat(engine.keepsRecords()).isTrue();
     assertThat(engine.record(sandbox.remoteId().orElseThrow()).orElseThrow().ran())
         .isBetween(Duration.ofSeconds(1), Duration.ofSeconds(30));
+  }
+
+  @Test
+  void aRecordThatIsNotAsDocumentedSaysNothingOfTheOthers() {
+    peer.fault("status", "/events/sandboxes", "status", 200, "body", List.of(Map.of("id", "e1")));
+
+    assertThatExceptionOfType(EngineException.class)
+        .isThrownBy(() -> engine.record("i1"))
+        .satisfies(e -> assertThat(e.kind()).isEqualTo(EngineException.Kind.FAILED));
+  }
+
+  @Test
+  void whatHasNoIdOfOursIsLeftOutOfWhatRuns() {
+    EngineSandbox sandbox = engine.create(E2bFixture.spec(LONG));
+    Map<String, Object> ours =
+        Map.of(
+            "sandboxID", "i1",
+            "templateID", "t1",
+            "clientID", "x",
+            "startedAt", "2026-11-29T10:00:00Z",
+            "endAt", "2026-11-29T10:05:00Z",
+            "cpuCount", 2,
+            "memoryMB", 512,
+            "envdVersion", "0.6.13",
+            "state", "running");
+    String owner = engine.place().substring(engine.place().indexOf(' ') + 1);
+    Map<String, Object> nameless = new HashMap<>(ours);
+    nameless.put("diskSizeMB", 1024);
+    nameless.put("metadata", Map.of(E2bPlace.OWNER, owner));
+    Map<String, Object> named = new HashMap<>(nameless);
+    named.put("metadata", Map.of(E2bPlace.OWNER, owner, E2bPlace.SANDBOX, sandbox.id().value()));
+    peer.fault("status", "^/v2/sandboxes", "status", 200, "body", List.of(nameless, named));
+
+    assertThat(engine.list()).extracting(EngineInstance::sandboxId).containsExactly(sandbox.id());
   }
 
   @Test

@@ -112,6 +112,22 @@ class E2bLifeTest {
   }
 
   @Test
+  void whatTheFirstOfSeveralTriesMayHaveResumedIsNotSaidToBePaused() throws Exception {
+    EngineSandbox sandbox = create();
+    sandbox.pause();
+    peer.fault("drop_answer", CONNECT);
+    peer.fault("status", CONNECT, "status", 503, "times", TRIES - 1);
+    peer.fault("status", PAUSE, "status", 503, "times", TRIES);
+    assertFails(sandbox::resume);
+    assertThat(there().path("state").asText()).isEqualTo("running");
+
+    assertFails(sandbox::pause);
+    sandbox.pause();
+
+    assertThat(there().path("state").asText()).isEqualTo("paused");
+  }
+
+  @Test
   void aPausedSandboxStaysSoWhileE2bTakesNoCalls() throws Exception {
     EngineSandbox sandbox = create();
     sandbox.pause();
@@ -185,6 +201,25 @@ class E2bLifeTest {
     await().atMost(10, TimeUnit.SECONDS).until(() -> asked("/pause") > TRIES);
 
     await().until(() -> asked("/connect") == 2);
+    assertRuns(sandbox);
+  }
+
+  @Test
+  void whatARotationCouldNotResumeIsPaidForAllTheSame() throws Exception {
+    reopen(SHORT_SESSION);
+    EngineSandbox sandbox = create();
+    Map<String, String> full = Map.of("message", "the maximum number of concurrent sandboxes");
+    peer.fault("status", CONNECT, "status", 429, "body", full, "times", 100_000);
+    await().atMost(20, TimeUnit.SECONDS).until(() -> asked("/connect") >= 2);
+
+    Instant renewed = Instant.now();
+    sandbox.renew(LONG.multipliedBy(2));
+
+    assertThat(there().path("state").asText()).isEqualTo("paused");
+    peer.clearFaults();
+    await().until(() -> there().path("state").asText().equals("running"));
+    assertThat(Instant.parse(there().path("endAt").asText()))
+        .isCloseTo(renewed.plus(LONG.multipliedBy(2)), Assertions.within(2, ChronoUnit.SECONDS));
     assertRuns(sandbox);
   }
 

@@ -1,11 +1,13 @@
 package dev.sandkeeper.server.engine.e2b;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.random.RandomGenerator;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -54,6 +56,28 @@ final class RetriesTest {
   void waitsDoubleAndAreSpread() {
     assertWaits(waits(() -> 0), 100, 200, 400);
     assertWaits(waits(new Most()), 200, 400, 700);
+  }
+
+  @Test
+  void whatAnyTryMayHaveDoneMayBeDone() {
+    Retries retries = new Retries(CALLS, CALLS.whole(), () -> 0);
+    AtomicInteger tries = new AtomicInteger();
+
+    assertThatExceptionOfType(E2bException.class)
+        .isThrownBy(() ->
+            retries.run(
+                "a call",
+                _ -> {
+                  throw tries.getAndIncrement() == 0
+                      ? E2bException.broken("half an answer")
+                      : E2bException.answered(
+                          E2bException.Kind.UNAVAILABLE, 503, "", null, "not now");
+                },
+                _ -> true))
+        .withMessage("not now")
+        .matches(E2bException::mayBeDone)
+        .matches(e -> e.status() == 503);
+    assertThat(tries).hasValue(CALLS.tries());
   }
 
   @Test

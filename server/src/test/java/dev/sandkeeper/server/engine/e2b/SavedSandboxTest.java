@@ -12,6 +12,8 @@ import java.time.Duration;
 import java.time.Instant;
 import java.time.ZoneOffset;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -23,7 +25,7 @@ class SavedSandboxTest {
   @TempDir private Path folder;
 
   private SavedSandbox read() {
-    return new SavedSandbox(folder.resolve("sandbox"), CLOCK);
+    return new SavedSandbox(folder.resolve("sandbox"), CLOCK, () -> 0);
   }
 
   private SavedSandbox begun() {
@@ -59,6 +61,21 @@ class SavedSandboxTest {
 
     assertThat(saved.rotating()).isFalse();
     assertThat(read().rotating()).isFalse();
+  }
+
+  @Test
+  void aClockThatIsSetBackPaysForNothing() {
+    AtomicReference<Instant> now = new AtomicReference<>(CLOCK.instant());
+    AtomicLong nanos = new AtomicLong();
+    SavedSandbox saved = new SavedSandbox(folder.resolve("sandbox"), now::get, nanos::get);
+    saved.begin(Set.of(), Duration.ofSeconds(60));
+
+    now.set(CLOCK.instant().minusSeconds(3600));
+    nanos.set(Duration.ofSeconds(20).toNanos());
+
+    assertThat(saved.left()).isEqualTo(Duration.ofSeconds(40));
+    nanos.set(Duration.ofSeconds(60).toNanos());
+    assertThat(saved.isUnpaid()).isTrue();
   }
 
   @Test

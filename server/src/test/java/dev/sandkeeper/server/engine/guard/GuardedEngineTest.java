@@ -96,6 +96,18 @@ final class GuardedEngineTest {
   }
 
   @Test
+  void thatOneSandboxCannotBeTakenUpYetIsNone() {
+    EngineException why = new EngineException(EngineException.Kind.FULL, "no place now");
+    engine.fail(Call.ADOPT, new EngineException(EngineException.Kind.UNAVAILABLE, "not yet", why));
+    for (int i = 0; i < 8; i++) {
+      assertThatThrownBy(() -> guarded.adopt(ID, 1)).hasMessage("not yet");
+    }
+
+    assertThat(guarded.health().breaker()).isEqualTo(Breaker.CLOSED);
+    assertThat(engine.calls(Call.ADOPT)).isEqualTo(8);
+  }
+
+  @Test
   void whatTakesTooLongIs() {
     engine.fail(Call.ADOPT, new IllegalStateException(new TimeoutException("no answer")));
     for (int i = 0; i < 4; i++) {
