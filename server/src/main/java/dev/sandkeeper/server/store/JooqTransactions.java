@@ -51,7 +51,7 @@ public final class JooqTransactions implements Transactions {
     return retrying(() -> context.connectionResult(connection -> once(connection, work)));
   }
 
-  /** Begins, runs and ends a transaction. jOOQ's own would ask for the isolation first, each time. */
+  /** Runs a transaction once. jOOQ's own would ask for the isolation first, each time. */
   private <T> T once(Connection connection, Function<Transaction, T> work) {
     DefaultConnectionProvider provider = new DefaultConnectionProvider(connection);
     // The pool takes this back when it gets the connection back.
