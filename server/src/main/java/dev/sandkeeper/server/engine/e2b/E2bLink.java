@@ -93,12 +93,17 @@ final class E2bLink implements AutoCloseable {
               .addKeyValue("failures", failures)
               .addKeyValue("reason", e.getMessage())
               .log("The link to a sandbox broke");
-          Thread.sleep(e.retryAfter().orElse(backoff(failures)));
+          Thread.sleep(e.retryAfter().map(this::atMost).orElse(backoff(failures)));
         }
       }
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
+  }
+
+  private Duration atMost(Duration retryAfter) {
+    Duration longest = times.longestRetryAfter();
+    return retryAfter.compareTo(longest) < 0 ? retryAfter : longest;
   }
 
   /** From half of it to all of it, so that what broke together does not come back together. */

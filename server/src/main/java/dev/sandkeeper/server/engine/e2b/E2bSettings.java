@@ -97,9 +97,15 @@ public record E2bSettings(
    * @param silence after how long without one a link is broken
    * @param firstWait before a broken link is made anew at most; doubles with each failure in a row
    * @param longestWait before a broken link is made anew
+   * @param longestRetryAfter the same where E2B says when: what is paid for is not to be out of
+   *     reach for longer
    */
   public record LinkTimes(
-      Duration ping, Duration silence, Duration firstWait, Duration longestWait) {
+      Duration ping,
+      Duration silence,
+      Duration firstWait,
+      Duration longestWait,
+      Duration longestRetryAfter) {
 
     private static final int MAX_DOUBLINGS = 16;
 
@@ -109,12 +115,14 @@ public record E2bSettings(
             Duration.ofSeconds(10),
             Duration.ofSeconds(30),
             Duration.ofMillis(100),
-            Duration.ofSeconds(10));
+            Duration.ofSeconds(10),
+            Duration.ofMinutes(1));
 
     public LinkTimes {
       checkPositive("ping", ping);
       checkPositive("firstWait", firstWait);
       checkPositive("longestWait", longestWait);
+      checkPositive("longestRetryAfter", longestRetryAfter);
       if (silence.compareTo(ping) <= 0) {
         throw new IllegalArgumentException("silence: " + silence + " (expected: > " + ping + ")");
       }

@@ -46,7 +46,8 @@ final class E2bFixture {
             Duration.ofMillis(500),
             Duration.ofSeconds(3),
             Duration.ofMillis(20),
-            Duration.ofMillis(500));
+            Duration.ofMillis(500),
+            Duration.ofSeconds(2));
     return new E2bEngineSettings(
         stateFolder,
         new E2bSettings(peer.uri(), domain, Optional.of(peer.uri()), calls, link),

@@ -11,6 +11,7 @@ import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterEach;
@@ -117,6 +118,18 @@ final class E2bLinkTest {
     Awaitility.await().until(link::connected);
     assertThat(fixture.peer.requests().stream().filter(r -> r.path().endsWith("/Start")).count())
         .isEqualTo(3);
+  }
+
+  @Test
+  void aLinkIsMadeAgainLongBeforeE2bSaysInDays() {
+    fixture.startAgent();
+    Map<String, String> inDays = Map.of("Retry-After", "999999");
+    fixture.peer.fault("status", "/process.Process/Start", "status", 429, "headers", inDays);
+
+    E2bLink link = fixture.startLink();
+
+    assertThat(hello(accept(fixture.engine))).isEqualTo("3 control");
+    Awaitility.await().until(link::connected);
   }
 
   @Test

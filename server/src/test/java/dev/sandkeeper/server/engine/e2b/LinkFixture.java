@@ -23,7 +23,8 @@ final class LinkFixture implements AutoCloseable {
           Duration.ofMillis(500),
           Duration.ofSeconds(3),
           Duration.ofMillis(50),
-          Duration.ofMillis(200));
+          Duration.ofMillis(200),
+          Duration.ofSeconds(2));
 
   final Peer peer = Peer.start();
   final HttpCalls http = new HttpCalls(Duration.ofSeconds(5));
